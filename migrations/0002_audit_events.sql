@@ -1,0 +1,73 @@
+-- What happened. The bytes are the event; the other columns are copies of its fields, to find it by.
+
+SET LOCAL ROLE latchkey_admin;
+
+CREATE TABLE audit_events (
+  id typeid NOT NULL,
+  at timestamptz NOT NULL,
+  type text NOT NULL,
+  tenant typeid,
+  bytes bytea NOT NULL CONSTRAINT event_must_fit_a_ledger_entry CHECK (octet_length(bytes) BETWEEN 2 AND 65535),
+  PRIMARY KEY (id, at)
+) PARTITION BY RANGE (at);
+
+CREATE FUNCTION refuse_change_of_history() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION '% on % is refused: what happened stays', TG_OP, TG_TABLE_NAME
+    USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+
+CREATE TRIGGER history_rows_stay BEFORE UPDATE OR DELETE ON audit_events
+  FOR EACH ROW EXECUTE FUNCTION refuse_change_of_history();
+CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON audit_events
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_history();
+ALTER TABLE audit_events ENABLE ALWAYS TRIGGER history_rows_stay;
+ALTER TABLE audit_events ENABLE ALWAYS TRIGGER history_is_not_truncated;
+
+-- Makes the partitions of this month and the next three, guarded like their parent. The broker may call it and thereby
+-- make just these; it has no other right to the schema. Statement triggers are not inherited, and a trigger that is
+-- cloned to a partition does not inherit ENABLE ALWAYS: both are set here on every partition.
+CREATE FUNCTION ensure_audit_partitions() RETURNS integer
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+  month timestamptz;
+  name text;
+  made integer := 0;
+BEGIN
+  FOR ahead IN 0..3 LOOP
+    month := date_trunc('month', clock_timestamp(), 'UTC') + make_interval(months => ahead);
+    name := 'audit_events_' || to_char(month AT TIME ZONE 'UTC', 'YYYY_MM');
+    CONTINUE WHEN to_regclass('public.' || name) IS NOT NULL;
+    PERFORM pg_advisory_xact_lock(hashtext('latchkey.audit_partitions'));
+    CONTINUE WHEN to_regclass('public.' || name) IS NOT NULL;
+    EXECUTE format('CREATE TABLE public.%I PARTITION OF public.audit_events FOR VALUES FROM (%L) TO (%L)', name,
+      to_char(month AT TIME ZONE 'UTC', 'YYYY-MM-DD') || ' 00:00:00+00',
+      to_char(((month AT TIME ZONE 'UTC') + interval '1 month'), 'YYYY-MM-DD') || ' 00:00:00+00');
+    EXECUTE format('CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON public.%I
+      FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change_of_history()', name);
+    EXECUTE format('ALTER TABLE public.%I ENABLE ALWAYS TRIGGER history_is_not_truncated', name);
+    EXECUTE format('ALTER TABLE public.%I ENABLE ALWAYS TRIGGER history_rows_stay', name);
+    made := made + 1;
+  END LOOP;
+  RETURN made;
+END
+$$;
+SELECT ensure_audit_partitions();
+
+-- Rights ---------------------------------------------------------------------------------------------------------------
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO latchkey_app, latchkey_auditor;
+GRANT EXECUTE ON FUNCTION ensure_audit_partitions() TO latchkey_app;
+
+GRANT SELECT, INSERT ON audit_events TO latchkey_app;
+GRANT SELECT ON audit_events, policy_bundles TO latchkey_auditor;
+
+GRANT SELECT, INSERT, UPDATE ON persons, requests, grants, grant_devices, devices, tenants, live_versions,
+  enrolment_codes, idempotent_answers, alarms TO latchkey_app;
+GRANT SELECT, INSERT ON decisions, credentials, notices, policy_bundles TO latchkey_app;
+GRANT SELECT, INSERT, DELETE ON disclosures, person_links, used_proofs, idempotent_answers, enrolment_codes TO latchkey_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON personal_data TO latchkey_app;
+
+RESET ROLE;
