@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { compactVerify, importJWK, type CryptoKey } from 'jose';
+import { compactVerify, type CryptoKey } from 'jose';
 import {
   CompactJwsError,
   ownMember,
@@ -137,8 +137,7 @@ const maxKnownKeys = 1_024;
 async function verifySignature(proof: string, { x, y }: PublicKey, jkt: string): Promise<void> {
   let key = knownKeys.get(jkt);
   try {
-    // WebCrypto refuses a point that is not on the curve.
-    key ??= await importJWK<CryptoKey>({ kty: 'EC', crv: 'P-256', x, y }, 'ES256');
+    key ??= await importPublicKey({ x, y });
     await compactVerify(proof, key, { algorithms: ['ES256'] });
   } catch {
     throw new ProofRefusal("the proof's signature does not verify");
@@ -146,6 +145,12 @@ async function verifySignature(proof: string, { x, y }: PublicKey, jkt: string):
   knownKeys.delete(jkt);
   knownKeys.set(jkt, key);
   if (knownKeys.size > maxKnownKeys) knownKeys.delete(knownKeys.keys().next().value!);
+}
+
+/** WebCrypto refuses a point that is not on the curve (RFC 8725 §3.4). */
+function importPublicKey({ x, y }: PublicKey): Promise<CryptoKey> {
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256' };
+  return crypto.subtle.importKey('jwk', { kty: 'EC', crv: 'P-256', x, y }, algorithm, false, ['verify']);
 }
 
 function sha256(text: string): string {
