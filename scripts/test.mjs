@@ -1,0 +1,75 @@
+// Runs the tests against one PostgreSQL of their own: all of them, or those under the paths given.
+import { spawn } from 'node:child_process';
+import { existsSync, globSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startEmbeddedPostgres } from '../src/development/embedded-postgres.ts';
+
+const paths = process.argv.slice(2);
+const files = (paths.length ? paths : ['test']).flatMap(testFiles);
+
+const interruption = new AbortController();
+let signalled = null;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    signalled = signal;
+    interruption.abort();
+  });
+}
+const postgres = await startPostgres();
+try {
+  const code = await run(postgres.url);
+  process.exitCode = signalled ? 130 : code;
+} finally {
+  await postgres.stop();
+}
+
+function testFiles(path) {
+  if (!existsSync(path)) fail(`there is no \`${path}\``);
+  if (!statSync(path).isDirectory()) return [path];
+  const found = globSync(join(path, '**/*.test.ts')).sort();
+  if (!found.length) fail(`there is no test under \`${path}\``);
+  return found;
+}
+
+function fail(message) {
+  console.error(message);
+  process.exit(2);
+}
+
+/** A server that is handed in is used and left alone. */
+async function startPostgres() {
+  const given = process.env.LATCHKEY_TEST_POSTGRES;
+  if (given) return { url: given, stop: async () => {} };
+  const directory = mkdtempSync(join(tmpdir(), 'latchkey-test-'));
+  const server = await startEmbeddedPostgres({ directory, durable: false, log: console.error });
+  const stop = async () => {
+    await server.stop();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  return { url: server.superuserUrl, stop };
+}
+
+/** The runner leads a group of its own, so that an interruption ends it with every file that it runs. */
+function run(url) {
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const options = ['--test', '--test-reporter=spec', `--test-concurrency=${availableParallelism() * 2}`];
+  const runner = spawn(process.execPath, [...options, ...files], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...env, LATCHKEY_TEST_POSTGRES: url },
+    detached: true,
+  });
+  const end = () => {
+    try {
+      process.kill(-runner.pid, 'SIGKILL');
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error;
+    }
+  };
+  if (interruption.signal.aborted) end();
+  else interruption.signal.addEventListener('abort', end);
+  return new Promise((ended, failed) => {
+    runner.once('error', failed);
+    runner.once('exit', (code) => ended(code ?? 1));
+  });
+}

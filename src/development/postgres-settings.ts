@@ -1,0 +1,39 @@
+/** Loopback TCP is the only way in; statements of others, with what they carry, stay out of the server's log. */
+const always = {
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '',
+  password_encryption: 'scram-sha-256',
+  max_connections: '300',
+  shared_buffers: '128MB',
+  jit: 'off',
+  timezone: 'UTC',
+  log_timezone: 'UTC',
+  log_min_messages: 'log',
+  log_min_error_statement: 'panic',
+  log_error_verbosity: 'terse',
+  log_checkpoints: 'off',
+} as const;
+
+/** Nothing here trades what was committed for speed: checkpoints come less often, so a recovery takes a little longer. */
+const durable = {
+  wal_compression: 'pglz',
+  max_wal_size: '2GB',
+  checkpoint_timeout: '15min',
+  random_page_cost: '1.1',
+} as const;
+
+/** What a test database may lose: everything, as long as nobody waits for a disk. */
+const disposable = {
+  fsync: 'off',
+  synchronous_commit: 'off',
+  full_page_writes: 'off',
+  wal_level: 'minimal',
+  max_wal_senders: '0',
+  max_wal_size: '4GB',
+  checkpoint_timeout: '1h',
+} as const;
+
+/** The settings that the embedded server runs with; they are given at each start and stand above its own file's. */
+export function settingsFor(isDurable: boolean): Readonly<Record<string, string>> {
+  return { ...always, ...(isDurable ? durable : disposable) };
+}
