@@ -214,10 +214,12 @@ CREATE TABLE grant_devices (
   grant_id typeid NOT NULL REFERENCES grants,
   device typeid NOT NULL REFERENCES devices,
   position smallint NOT NULL,
+  -- A copy of the grant's, so that what is live on a device is found without reading its past.
+  expires_at timestamptz NOT NULL,
   left_at timestamptz,
   PRIMARY KEY (grant_id, device)
 );
-CREATE INDEX grant_devices_by_device ON grant_devices (device, grant_id DESC) WHERE left_at IS NULL;
+CREATE INDEX grant_devices_by_device ON grant_devices (device, expires_at);
 
 ALTER TABLE requests ADD CONSTRAINT extension_must_extend_a_grant FOREIGN KEY (extends) REFERENCES grants;
 ALTER TABLE requests ADD CONSTRAINT granted_request_must_name_a_grant FOREIGN KEY (grant_id) REFERENCES grants

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import pg from 'pg';
+import { Client } from 'pg';
 import { runner } from 'node-pg-migrate';
 
 const directory = fileURLToPath(new URL('../../migrations', import.meta.url));
@@ -11,7 +11,7 @@ const table = 'schema_migrations';
  * @returns the names of the migrations that were applied now.
  */
 export async function migrate(adminUrl: string): Promise<string[]> {
-  const client = new pg.Client({ connectionString: adminUrl });
+  const client = new Client({ connectionString: adminUrl });
   await client.connect();
   try {
     const applied = await runner({

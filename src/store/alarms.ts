@@ -1,0 +1,50 @@
+import type { AlarmId, TenantId } from '../domain/ids.ts';
+import { rows, type Runner, type Tx } from './transaction.ts';
+
+export interface Alarm {
+  readonly id: AlarmId;
+  readonly kind: string;
+  readonly subject: string;
+  readonly tenant: TenantId | null;
+  readonly since: Date;
+  readonly closedAt: Date | null;
+}
+
+/** Raises an alarm unless one of that kind is open for that subject. @returns false when there was. */
+export async function insertAlarm(tx: Tx, alarm: Omit<Alarm, 'closedAt'>): Promise<boolean> {
+  const found = await rows(
+    tx,
+    'insert-alarm',
+    `INSERT INTO alarms (id, kind, subject, tenant, since) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING RETURNING id`,
+    [alarm.id, alarm.kind, alarm.subject, alarm.tenant, alarm.since],
+  );
+  return found.length > 0;
+}
+
+/** Closes whatever of these kinds is open for a subject. @returns the alarms closed. */
+export async function closeAlarms(tx: Tx, kinds: readonly string[], subject: string, at: Date): Promise<Alarm[]> {
+  return rows<Alarm>(
+    tx,
+    'close-alarms',
+    `UPDATE alarms SET closed_at = greatest($3, since) WHERE kind = ANY ($1) AND subject = $2 AND closed_at IS NULL
+     RETURNING id, kind, subject, tenant, since, closed_at AS "closedAt"`,
+    [kinds, subject, at],
+  );
+}
+
+/** Alarms, newest first; only those of these tenants unless `slugs` is null. */
+export async function listAlarms(
+  runner: Runner,
+  filter: { readonly slugs: readonly string[] | null; readonly open: boolean | null },
+  wanted: { readonly before: AlarmId | null; readonly limit: number },
+): Promise<Alarm[]> {
+  return rows<Alarm>(
+    runner,
+    'list-alarms',
+    `SELECT id, kind, subject, tenant, since, closed_at AS "closedAt" FROM alarms
+     WHERE ($1::text[] IS NULL OR tenant IN (SELECT id FROM tenants WHERE slug = ANY ($1)))
+       AND ($2::boolean IS NULL OR (closed_at IS NULL) = $2) AND ($3::text IS NULL OR id < $3)
+     ORDER BY id DESC LIMIT $4`,
+    [filter.slugs, filter.open, wanted.before, wanted.limit],
+  );
+}

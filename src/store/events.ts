@@ -1,0 +1,51 @@
+import type { PersonId } from '../domain/ids.ts';
+import { leafBytes } from '../ledger/canonical.ts';
+import type { Commitment, LedgerEvent } from '../ledger/events.ts';
+import { row, rows, type Runner, type Tx } from './transaction.ts';
+
+/** A text that the ledger holds only a commitment to; erased with the person it is about. */
+export interface Disclosure {
+  readonly commitment: Commitment;
+  readonly salt: Uint8Array;
+  readonly value: string;
+  readonly person: PersonId | null;
+}
+
+/** Appends events and the texts they commit to, in the transaction of what they tell. */
+export async function appendEvents(
+  tx: Tx,
+  events: readonly LedgerEvent[],
+  disclosures: readonly Disclosure[],
+): Promise<void> {
+  await rows(
+    tx,
+    'append-events',
+    `WITH disclosed AS (
+       INSERT INTO disclosures (commitment, salt, value, person)
+       SELECT * FROM unnest($6::bytea[], $7::bytea[], $8::text[], $9::text[])
+     )
+     INSERT INTO audit_events (id, at, type, tenant, bytes)
+     SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::bytea[])`,
+    [
+      events.map((event) => event.id),
+      events.map((event) => event.at),
+      events.map((event) => event.type),
+      events.map((event) => event.tenant),
+      events.map(leafBytes),
+      disclosures.map((each) => Buffer.from(each.commitment, 'base64url')),
+      disclosures.map((each) => Buffer.from(each.salt)),
+      disclosures.map((each) => each.value),
+      disclosures.map((each) => each.person),
+    ],
+  );
+}
+
+/** Makes the partitions that the coming months need, with the rights of the schema's owner. @returns how many. */
+export async function ensureAuditPartitions(runner: Runner): Promise<number> {
+  const found = await row<{ made: number }>(
+    runner,
+    'ensure-audit-partitions',
+    'SELECT ensure_audit_partitions() AS made',
+  );
+  return found!.made;
+}

@@ -1,0 +1,110 @@
+import type { DeviceId, GrantId, PersonId } from '../domain/ids.ts';
+import { nowSql, rows, type Runner, type Tx } from './transaction.ts';
+
+/** A grant as a device is told of it. */
+export interface ListedGrant {
+  readonly id: GrantId;
+  readonly person: PersonId;
+  readonly scopes: readonly string[];
+  readonly startsAt: Date;
+  readonly expiresAt: Date;
+}
+
+/** What is live on a device, as read from the primary at `readAt`. */
+export interface LiveList {
+  readonly device: DeviceId;
+  readonly version: number;
+  readonly grants: readonly ListedGrant[];
+  readonly readAt: Date;
+}
+
+/**
+ * Raises the version of these devices' lists, in the transaction that changes them: to one more, or to the
+ * milliseconds since the epoch if that is larger. Devices are taken in order, so that two such transactions never
+ * wait for each other.
+ */
+export async function raiseLiveVersions(tx: Tx, devices: readonly DeviceId[]): Promise<void> {
+  await rows(
+    tx,
+    'raise-live-versions',
+    `INSERT INTO live_versions (device, version, changed_at)
+     SELECT device, floor(extract(epoch FROM ${nowSql}) * 1000)::bigint, ${nowSql} FROM unnest($1::text[]) AS of (device)
+     ORDER BY device
+     ON CONFLICT (device) DO UPDATE SET version = greatest(live_versions.version + 1, EXCLUDED.version),
+       changed_at = EXCLUDED.changed_at`,
+    [[...new Set(devices)].sort()],
+  );
+}
+
+/**
+ * The lists of these devices, each with its version, from one snapshot. Equal versions carry equal grants: a grant
+ * whose time has run out stays listed, with its end in the past, until its end is recorded and the version raised.
+ * Devices that are not enrolled have no list.
+ */
+export async function readLiveLists(runner: Runner, devices: readonly DeviceId[]): Promise<LiveList[]> {
+  const found = await rows<{
+    device: DeviceId;
+    version: number;
+    read_at: Date;
+    grants: { id: GrantId; person: PersonId; scopes: string[]; startsAt: string; expiresAt: string }[] | null;
+  }>(
+    runner,
+    'read-live-lists',
+    // The statement's own start: a snapshot taken then cannot show anything later, and a later read never says earlier.
+    `SELECT v.device, v.version, date_trunc('milliseconds', statement_timestamp()) AS read_at, (
+       SELECT json_agg(json_build_object('id', g.id, 'person', g.person, 'scopes', g.scopes, 'startsAt', g.starts_at,
+         'expiresAt', g.expires_at) ORDER BY g.id)
+       FROM grant_devices gd JOIN grants g ON g.id = gd.grant_id
+       WHERE gd.device = v.device AND gd.left_at IS NULL AND gd.expires_at > statement_timestamp() - interval '1 day'
+         AND g.ending IS NULL AND g.expiry_recorded_at IS NULL AND g.started_at IS NOT NULL
+     ) AS grants
+     FROM live_versions v JOIN devices d ON d.id = v.device
+     WHERE v.device = ANY ($1) AND d.unenrolled_at IS NULL`,
+    [devices],
+  );
+  return found.map((each) => ({
+    device: each.device,
+    version: each.version,
+    readAt: each.read_at,
+    grants: (each.grants ?? []).map((grant) => ({
+      ...grant,
+      startsAt: new Date(grant.startsAt),
+      expiresAt: new Date(grant.expiresAt),
+    })),
+  }));
+}
+
+/**
+ * The versions of the lists that changed in the last seconds. A change is dated before it is committed, so whoever
+ * polls must look back further than the longest transaction and compare versions with what was sent.
+ */
+export async function recentVersions(
+  runner: Runner,
+  seconds: number,
+): Promise<{ device: DeviceId; version: number }[]> {
+  return rows(
+    runner,
+    'recent-versions',
+    'SELECT device, version FROM live_versions WHERE changed_at > clock_timestamp() - make_interval(secs => $1)',
+    [seconds],
+  );
+}
+
+/** Takes a device out of every live grant. @returns those grants, and for each how many devices are left. */
+export async function leaveGrants(
+  tx: Tx,
+  device: DeviceId,
+  at: Date,
+): Promise<{ readonly grant: GrantId; readonly left: number }[]> {
+  return rows(
+    tx,
+    'leave-grants',
+    `WITH leaving AS (
+       UPDATE grant_devices SET left_at = $2 WHERE device = $1 AND left_at IS NULL AND expires_at > $2 RETURNING grant_id
+     )
+     SELECT grant_id AS "grant", (
+       SELECT count(*) FROM grant_devices gd WHERE gd.grant_id = leaving.grant_id AND gd.device <> $1 AND gd.left_at IS NULL
+     ) AS left FROM leaving`,
+    [device, at],
+  );
+}

@@ -1,0 +1,47 @@
+import type { NoticeId, PersonId } from '../domain/ids.ts';
+import { rows, type Runner, type Tx } from './transaction.ts';
+
+/** Something that one person, or everyone of a team, must be told. */
+export interface Notice {
+  readonly id: NoticeId;
+  readonly person: PersonId | null;
+  readonly team: string | null;
+  readonly kind: NoticeKind;
+  readonly subject: string;
+  readonly at: Date;
+}
+
+export type NoticeKind =
+  'break-glass-used' | 'another-key-refused' | 'grant-revoked' | 'request-decided' | 'review-overdue';
+
+export async function insertNotices(tx: Tx, notices: readonly Notice[]): Promise<void> {
+  await rows(
+    tx,
+    'insert-notices',
+    `INSERT INTO notices (id, person, team, kind, subject, created_at)
+     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])`,
+    [
+      notices.map((each) => each.id),
+      notices.map((each) => each.person),
+      notices.map((each) => each.team),
+      notices.map((each) => each.kind),
+      notices.map((each) => each.subject),
+      notices.map((each) => each.at),
+    ],
+  );
+}
+
+/** What a person must be told, themselves or as one of these teams, newest first. */
+export async function listNotices(
+  runner: Runner,
+  to: { readonly person: PersonId; readonly teams: readonly string[] },
+  wanted: { readonly before: NoticeId | null; readonly limit: number },
+): Promise<Notice[]> {
+  return rows<Notice>(
+    runner,
+    'list-notices',
+    `SELECT id, person, team, kind, subject, created_at AS at FROM notices
+     WHERE (person = $1 OR team = ANY ($2)) AND ($3::text IS NULL OR id < $3) ORDER BY id DESC LIMIT $4`,
+    [to.person, to.teams, wanted.before, wanted.limit],
+  );
+}

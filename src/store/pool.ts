@@ -1,0 +1,47 @@
+import { Pool as PgPool, types } from 'pg';
+import { LatchkeyError } from '../domain/errors.ts';
+
+export interface PoolOptions {
+  readonly url: string;
+  /** At most so many connections; a call that gets none in time is told to come back (503). */
+  readonly size?: number;
+  readonly onIdleError?: (error: Error) => void;
+}
+
+export type Pool = PgPool;
+
+types.setTypeParser(types.builtins.INT8, Number);
+
+/** Opens a pool of connections, each with bounds on how long a statement, a lock or an idle transaction may take. */
+export function openPool(options: PoolOptions): Pool {
+  const pool = new PgPool({
+    connectionString: options.url,
+    max: options.size ?? 20,
+    connectionTimeoutMillis: 3_000,
+    idleTimeoutMillis: 30_000,
+    statement_timeout: 10_000,
+    lock_timeout: 5_000,
+    idle_in_transaction_session_timeout: 15_000,
+    application_name: 'latchkey',
+    keepAlive: true,
+  });
+  pool.on('error', options.onIdleError ?? (() => {}));
+  return pool;
+}
+
+/** SQLSTATE classes and codes that say the database cannot serve now, not that the call was wrong. */
+const unavailable = /^(08|53|57P|57014|58|55P03|25006|XX|25P03)/;
+
+/** Turns what PostgreSQL or the way to it reports as "not now" into `unavailable`; anything else stays what it is. */
+export function translateFailure(error: unknown): unknown {
+  if (error instanceof LatchkeyError || !(error instanceof Error)) return error;
+  const code = (error as { code?: unknown }).code;
+  const lost =
+    (typeof code === 'string' &&
+      (unavailable.test(code) || /^(ECONN|ETIMEDOUT|EPIPE|ENOTFOUND|EHOST|ENET|EAI_)/.test(code))) ||
+    /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|after calling end on the pool|not queryable/.test(
+      error.message,
+    );
+  if (!lost) return error;
+  return new LatchkeyError('unavailable', 'the database cannot serve this now', { retryAfter: 1, cause: error });
+}
