@@ -83,7 +83,8 @@ export interface AdministerQuestion {
 export type Question = UseQuestion | DecideQuestion | GrantQuestion | AdministerQuestion;
 
 /** The kinds of thing whose reading policy decides as a whole, so that lists can be filtered in SQL. */
-export type Readable = 'requests' | 'grants' | 'devices' | 'tenants' | 'alarms' | 'ledger';
+export const readables = ['requests', 'grants', 'devices', 'tenants', 'alarms', 'ledger'] as const;
+export type Readable = (typeof readables)[number];
 
 /** What of a kind someone may see: everything, or what belongs to these tenants (by slug), or their own. */
 export interface Visibility {
