@@ -1,9 +1,9 @@
 // Runs the tests against one PostgreSQL of their own: all of them, or those under the paths given.
 import { spawn } from 'node:child_process';
-import { existsSync, globSync, mkdtempSync, rmSync, statSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { existsSync, globSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { startEmbeddedPostgres } from '../src/development/embedded-postgres.ts';
+import { startTestServer } from '../test/support/test-server.ts';
 
 const paths = process.argv.slice(2);
 const files = (paths.length ? paths : ['test']).flatMap(testFiles);
@@ -18,7 +18,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 }
 const postgres = await startPostgres();
 try {
-  const code = await run(postgres.url);
+  const code = await run(postgres.superuserUrl);
   process.exitCode = signalled ? 130 : code;
 } finally {
   await postgres.stop();
@@ -40,14 +40,8 @@ function fail(message) {
 /** A server that is handed in is used and left alone. */
 async function startPostgres() {
   const given = process.env.LATCHKEY_TEST_POSTGRES;
-  if (given) return { url: given, stop: async () => {} };
-  const directory = mkdtempSync(join(tmpdir(), 'latchkey-test-'));
-  const server = await startEmbeddedPostgres({ directory, durable: false, log: console.error });
-  const stop = async () => {
-    await server.stop();
-    rmSync(directory, { recursive: true, force: true });
-  };
-  return { url: server.superuserUrl, stop };
+  if (given) return { superuserUrl: given, stop: async () => {} };
+  return startTestServer(console.error);
 }
 
 /** The runner leads a group of its own, so that an interruption ends it with every file that it runs. */
@@ -59,9 +53,10 @@ function run(url) {
     env: { ...env, LATCHKEY_TEST_POSTGRES: url },
     detached: true,
   });
+  const group = -(runner.pid ?? NaN);
   const end = () => {
     try {
-      process.kill(-runner.pid, 'SIGKILL');
+      process.kill(group, 'SIGKILL');
     } catch (error) {
       if (error.code !== 'ESRCH') throw error;
     }

@@ -1,15 +1,15 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { escapeIdentifier } from 'pg';
 import type { Client } from 'pg';
-import { startEmbeddedPostgres } from '../../src/development/embedded-postgres.ts';
 import { ensureDatabase, ensureRoles, roleUrl, withClient } from '../../src/development/postgres-roles.ts';
 import type { RolePasswords } from '../../src/development/postgres-roles.ts';
 import { migrate } from '../../src/store/migrate.ts';
+import { startTestServer } from './test-server.ts';
+import type { TestServer } from './test-server.ts';
 
 export interface TestDatabase {
   readonly name: string;
@@ -72,27 +72,15 @@ async function hasDatabase(client: Client, name: string): Promise<boolean> {
   return rowCount === 1;
 }
 
-let ownServer: Promise<string> | undefined;
+let ownServer: Promise<TestServer> | undefined;
+after(async () => (await ownServer)?.stop());
 
 /** The superuser's URL of the server that `npm test` started, or of one of our own. */
-function testServer(): Promise<string> {
+async function testServer(): Promise<string> {
   const given = process.env['LATCHKEY_TEST_POSTGRES'];
-  if (given) return Promise.resolve(given);
-  ownServer ??= startOwnServer();
-  return ownServer;
-}
-
-let stopOwnServer = async (): Promise<void> => {};
-after(() => stopOwnServer());
-
-async function startOwnServer(): Promise<string> {
-  const directory = mkdtempSync(join(tmpdir(), 'latchkey-test-'));
-  const server = await startEmbeddedPostgres({ directory, durable: false });
-  stopOwnServer = async () => {
-    await server.stop();
-    rmSync(directory, { recursive: true, force: true });
-  };
-  return server.superuserUrl;
+  if (given) return given;
+  ownServer ??= startTestServer();
+  return (await ownServer).superuserUrl;
 }
 
 /** Roles belong to the whole server, so every process of a run has to come to the same passwords. */
