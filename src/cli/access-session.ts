@@ -1,0 +1,166 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Device, Grant, Minted } from './answers.ts';
+import type { Client } from './client.ts';
+import type { OutputWriter } from './action-output.ts';
+import { openDoor, type Door, type OpenedSession } from './door.ts';
+import { doorAddress } from './door-transport.ts';
+import { Failure } from './failure.ts';
+import type { EngineerKey } from './key.ts';
+import { interrupted } from './transport.ts';
+import { durationWords } from './text/time-words.ts';
+import { grantOutcome } from './words.ts';
+
+export interface SessionOptions {
+  /** The API; asked for anew each time, so that a fresh sign-in in another terminal is picked up. */
+  readonly client: () => Promise<Client>;
+  readonly key: EngineerKey;
+  readonly device: Device;
+  readonly grant: Grant;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+  /** Tells the person something in passing: that time is running out, that a renewal failed. */
+  readonly warn: (text: string) => void;
+}
+
+/** How an action came to its end: by itself, or because access ended. */
+export type ActionEnd = { readonly exit: number } | { readonly ended: string };
+
+/** A session at a device's door, renewed as long as the grant lasts and closed at the end. */
+export interface AccessSession {
+  readonly id: string;
+  readonly scopes: readonly string[];
+  /** Aborted once the grant is over: nothing more can be done in the session. */
+  readonly over: AbortSignal;
+  /** Why the session is over, in words. */
+  whyOver(): Promise<string>;
+  /** Does one action; every piece of output is handed on before the next is read. */
+  act(
+    scope: string,
+    args: Readonly<Record<string, unknown>>,
+    onOutput: OutputWriter,
+    /** Stops this action alone. */
+    stop?: AbortSignal,
+  ): Promise<ActionEnd>;
+  close(): Promise<void>;
+}
+
+const tickMilliseconds = 1000;
+const grantRefreshMilliseconds = 15_000;
+const warnAtSeconds = [300, 60];
+
+/** Mints a credential, opens a session with it, and tends it until it is closed. */
+export async function openAccessSession(options: SessionOptions): Promise<AccessSession> {
+  const { client, key, device, signal, now, warn } = options;
+  const first = await client();
+  let offset = first.clockOffset();
+  const clock = (): number => now() + offset;
+  const door: Door = openDoor(doorAddress(device), key, clock);
+  let grant = options.grant;
+  let minted: Minted = await first.mint(grant.id, device.id, key, now);
+  let session: OpenedSession = await door.open(minted, signal);
+  const closing = new AbortController();
+  const over = new AbortController();
+  let warned = warnAtSeconds.length;
+  const tending = tend();
+
+  /** Once a second: is the grant still there, is its end near, is the session due for renewal. */
+  async function tend(): Promise<void> {
+    let refreshAt = clock() + grantRefreshMilliseconds;
+    let renewAt = renewalTime(session, clock());
+    let complained = false;
+    while (!closing.signal.aborted && !over.signal.aborted) {
+      try {
+        if (clock() >= refreshAt || clock() >= renewAt || warningDue()) {
+          await refresh();
+          refreshAt = clock() + grantRefreshMilliseconds;
+        }
+        if (hasEnded(grant, clock())) return over.abort();
+        warnOfEnd();
+        if (clock() >= renewAt) {
+          if (outlasts(grant, session)) await renew();
+          renewAt = Math.max(renewalTime(session, clock()), clock() + 5000);
+        }
+        complained = false;
+      } catch (thrown) {
+        if (closing.signal.aborted) return undefined;
+        if (!complained) warn(`the session cannot be renewed: ${thrown instanceof Error ? thrown.message : 'unknown'}`);
+        complained = true;
+        refreshAt = renewAt = clock() + 5000;
+        if (hasEnded(grant, clock())) return over.abort();
+      }
+      await sleep(tickMilliseconds, undefined, { signal: closing.signal }).catch(() => undefined);
+    }
+    return undefined;
+  }
+
+  async function refresh(): Promise<void> {
+    const api = await client();
+    grant = await api.grant(grant.id);
+    offset = api.clockOffset();
+  }
+
+  async function renew(): Promise<void> {
+    const fresh = await (await client()).mint(grant.id, device.id, key, now);
+    session = await door.renew(session.session, fresh, closing.signal);
+    minted = fresh;
+  }
+
+  const secondsLeft = (): number => (Date.parse(grant.expiresAt) - clock()) / 1000;
+  const warningDue = (): boolean => warned > 0 && secondsLeft() <= warnAtSeconds[warnAtSeconds.length - warned]!;
+
+  function warnOfEnd(): void {
+    if (!warningDue()) return;
+    while (warningDue()) warned -= 1;
+    const more = `latchkey extend ${grant.id} --for 30m --reason "…"`;
+    warn(`access ends in ${durationWords(secondsLeft())}; ask for more time with: ${more}`);
+  }
+
+  return {
+    id: session.session,
+    scopes: session.scopes,
+    over: over.signal,
+    whyOver: async () => {
+      await refresh().catch(() => undefined);
+      return hasEnded(grant, clock()) ? `the grant ${grantOutcome(grant, clock())}` : 'the session is gone';
+    },
+    async act(scope, args, onOutput, stop = signal) {
+      const limit = AbortSignal.any([signal, stop, over.signal]);
+      try {
+        for await (const line of door.act(session.session, minted, scope, args, limit)) {
+          if ('exit' in line || 'ended' in line) return line;
+          await onOutput(line);
+        }
+      } catch (thrown) {
+        if (signal.aborted || stop.aborted) throw interrupted();
+        if (thrown instanceof Failure && !over.signal.aborted) throw thrown;
+      }
+      // The stream stopped without a last word: the agent cut it with the grant, or the connection broke.
+      await refresh().catch(() => undefined);
+      if (hasEnded(grant, clock())) return { ended: grant.state === 'active' ? 'expired' : grant.state };
+      throw new Failure('unreachable', 'the connection to the device broke before the action was done', {
+        hint: 'it may have been done all the same; look before you do it again',
+      });
+    },
+    async close() {
+      closing.abort();
+      await tending;
+      await door.close(session.session, minted).catch(() => undefined);
+    },
+  };
+}
+
+function hasEnded(grant: Grant, now: number): boolean {
+  return ['expired', 'revoked', 'released'].includes(grant.state) || now >= Date.parse(grant.expiresAt);
+}
+
+/** A little before the agent's deadline: half a minute, or a fifth of the time left where that is less. */
+function renewalTime(session: OpenedSession, now: number): number {
+  const deadline = Date.parse(session.renewBefore);
+  return deadline - Math.min(30_000, Math.max(0, deadline - now) / 5);
+}
+
+/** Whether a fresh credential would last longer than the session does; times in credentials are whole seconds. */
+function outlasts(grant: Grant, session: OpenedSession): boolean {
+  return Date.parse(grant.expiresAt) - Date.parse(session.expiresAt) > 1000;
+}
