@@ -1,0 +1,114 @@
+import type { ServerResponse } from 'node:http';
+import { performance } from 'node:perf_hooks';
+import { startOutput } from './action-output.ts';
+import { commitToArguments, type ActionArguments } from './device-events.ts';
+import { DoorError } from './door-http.ts';
+import type { Reporter } from './report.ts';
+import type { Session } from './sessions.ts';
+
+export interface ActionContext {
+  /** Aborted when the session ends or the client goes away; the action must then stop at once. */
+  readonly signal: AbortSignal;
+  /** Sends output as it comes. Await it, and output that nobody reads cannot pile up. */
+  stdout(data: string | Uint8Array): Promise<void>;
+  stderr(data: string | Uint8Array): Promise<void>;
+}
+
+/** Does one thing to the device and resolves with its exit code: 0 is success. */
+export type Action = (args: ActionArguments, context: ActionContext) => Promise<number>;
+
+/** What the program does, by scope. A scope that is not here cannot be used, whatever a credential says. */
+export type Actions = ReadonlyMap<string, Action>;
+
+const namePattern = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
+const maxArguments = 32;
+
+/**
+ * Reads `{ "args": { name: text | number | true | false } }`; no body means no arguments.
+ * @throws DoorError for anything else.
+ */
+export function readArguments(body: unknown): ActionArguments {
+  if (body === null) return {};
+  const isObject = (value: unknown): value is object =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
+  if (!isObject(body) || Object.keys(body).some((name) => name !== 'args')) {
+    throw new DoorError('invalid-request', 'the body is an object with `args` and nothing else');
+  }
+  const args = (body as { readonly args?: unknown }).args ?? {};
+  if (!isObject(args)) throw new DoorError('invalid-request', '`args` is an object');
+  const entries = Object.entries(args);
+  const isPlain = (value: unknown) => ['string', 'number', 'boolean'].includes(typeof value);
+  if (entries.length > maxArguments || !entries.every(([name, value]) => namePattern.test(name) && isPlain(value))) {
+    throw new DoorError('invalid-request', 'an argument has a plain name and is a text, a number, true or false');
+  }
+  // Without a prototype, an argument that was not given is never something inherited.
+  return Object.assign(Object.create(null) as object, Object.fromEntries(entries)) as ActionArguments;
+}
+
+export interface ActionCall {
+  readonly session: Session;
+  readonly scope: string;
+  readonly action: Action;
+  readonly args: ActionArguments;
+  readonly response: ServerResponse;
+  readonly reporter: Reporter;
+  readonly log: (message: string, details?: Readonly<Record<string, unknown>>) => void;
+}
+
+/**
+ * Runs an action in its session and streams its output; reports it once it has settled. The last line is its exit code,
+ * or why the session ended.
+ * @throws DoorError `conflict` when the session's one action is already running.
+ */
+export async function performAction(call: ActionCall): Promise<void> {
+  const held = call.session.hold(() => run(call));
+  if (held === null) throw new DoorError('conflict', 'the session is running another action, or has ended');
+  await held;
+}
+
+async function run({ session, scope, action, args, response, reporter, log }: ActionCall): Promise<void> {
+  const began = performance.now();
+  const output = startOutput(response);
+  const signal = AbortSignal.any([session.signal, output.gone]);
+  const cutOff = () => output.finish({ ended: String(session.signal.reason) });
+  session.signal.addEventListener('abort', cutOff, { once: true });
+  const context: ActionContext = {
+    signal,
+    stdout: (data) => output.write('stdout', data),
+    stderr: (data) => output.write('stderr', data),
+  };
+  const exit = await settle(action(args, context), signal, async (error) => {
+    log('an action failed', { scope, why: error instanceof Error ? error.message : 'unknown' });
+    await output.write('stderr', `\`${scope}\` failed; the log of the device's agent says why\n`);
+  });
+  session.signal.removeEventListener('abort', cutOff);
+  if (exit !== null) output.finish({ exit });
+  const commitment = commitToArguments(args);
+  const event = reporter.report({
+    type: 'action.performed',
+    session: session.id,
+    grant: session.grant,
+    scope,
+    exit,
+    durationMs: Math.round(performance.now() - began),
+    bytes: output.bytes(),
+    args: commitment?.commitment ?? null,
+  });
+  if (commitment) log('the arguments of an action can be opened', { event, salt: commitment.salt });
+}
+
+/** The exit code; 1 of an action that threw; null of one that was cut off, whatever it made of that. */
+async function settle(
+  work: Promise<number>,
+  signal: AbortSignal,
+  failed: (error: unknown) => Promise<void>,
+): Promise<number | null> {
+  try {
+    const exit = await work;
+    return signal.aborted ? null : exit;
+  } catch (error) {
+    if (signal.aborted) return null;
+    await failed(error);
+    return 1;
+  }
+}

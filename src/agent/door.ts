@@ -1,0 +1,176 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { performAction, readArguments, type Actions } from './actions.ts';
+import type { EndCause } from './device-events.ts';
+import { DoorError, readJson, sendJson, sendProblem } from './door-http.ts';
+import { isRefusalCode, Refusal, type RefusalCode } from './refusal.ts';
+import type { Reporter } from './report.ts';
+import type { Session, Sessions } from './sessions.ts';
+import type { Verified, Verifier } from './verify-credential.ts';
+
+export interface DoorOptions {
+  readonly verifier: Verifier;
+  readonly sessions: Sessions;
+  readonly reporter: Reporter;
+  readonly actions: Actions;
+  /** A loopback address: without TLS a door opens to its own machine only. */
+  readonly host: '127.0.0.1' | '::1';
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly log?: (message: string, details?: Readonly<Record<string, unknown>>) => void;
+}
+
+export interface Door {
+  /** What clients call and proofs name; without a trailing slash. */
+  readonly url: string;
+  /** How often each refusal was said since the start, those included that are reported one by one. */
+  refusals(): Readonly<Partial<Record<RefusalCode, number>>>;
+  /** Takes no more calls and closes every connection. The sessions are not the door's to end. */
+  close(): Promise<void>;
+}
+
+interface Call {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly path: string;
+}
+
+const paths = {
+  sessions: /^\/sessions$/,
+  session: /^\/sessions\/(?<id>[a-z0-9_]{1,64})$/,
+  action: /^\/sessions\/(?<id>[a-z0-9_]{1,64})\/actions\/(?<scope>[a-z0-9.:-]{1,128})$/,
+};
+
+/**
+ * Opens the door of contract §8 over plain http on loopback. Every call brings credential and proof, is verified anew,
+ * and is bounded in size and time.
+ */
+export async function openDoor(options: DoorOptions): Promise<Door> {
+  const { verifier, sessions, reporter, actions, log = () => undefined } = options;
+  const counts: Partial<Record<RefusalCode, number>> = {};
+  const server = createServer({ maxHeaderSize: 16_384, requestTimeout: 10_000, headersTimeout: 5_000 });
+  server.maxConnections = 256;
+  await listen(server, options);
+  const { port, family } = server.address() as AddressInfo;
+  const url = `http://${family === 'IPv6' ? `[${options.host}]` : options.host}:${port}`;
+
+  async function answer(call: Call): Promise<void> {
+    const { method } = call.request;
+    const action = paths.action.exec(call.path)?.groups;
+    if (action) return requireMethod(call, ['POST'], () => act(call, action['id']!, action['scope']!));
+    const session = paths.session.exec(call.path)?.groups;
+    if (session) {
+      const work = method === 'PUT' ? renew : close;
+      return requireMethod(call, ['PUT', 'DELETE'], () => work(call, session['id']!));
+    }
+    if (paths.sessions.test(call.path)) return requireMethod(call, ['POST'], () => open(call));
+    throw new DoorError('not-found', 'there is nothing here');
+  }
+
+  function verify({ request, path }: Call, scope: string | null = null): Promise<Verified> {
+    const { authorization, dpop: proof } = request.headersDistinct;
+    return verifier.verifyCredential({ method: request.method!, url: `${url}${path}`, authorization, proof, scope });
+  }
+
+  async function open(call: Call): Promise<void> {
+    const verified = await verify(call);
+    if (!reporter.hasRoom()) throw new DoorError('unavailable', 'the device has too much to report to begin anything');
+    const session = sessions.open(verified);
+    if (!session) throw new DoorError('unavailable', 'the device has as many sessions as it takes');
+    requireRunning(session);
+    log('a session is open', { session: session.id, grant: session.grant });
+    sendJson(call.response, 201, describe(session));
+  }
+
+  async function renew(call: Call, id: string): Promise<void> {
+    const verified = await verify(call);
+    const session = requireSession(id, verified);
+    if (!sessions.renew(session, verified)) requireRunning(session);
+    sendJson(call.response, 200, describe(session));
+  }
+
+  async function close(call: Call, id: string): Promise<void> {
+    const session = requireSession(id, await verify(call));
+    await sessions.end(session, 'closed');
+    call.response.writeHead(204).end();
+  }
+
+  async function act(call: Call, id: string, scope: string): Promise<void> {
+    const verified = await verify(call, scope);
+    const session = requireSession(id, verified);
+    if (!session.isOf(verified)) throw new DoorError('conflict', 'renew the session with this credential first');
+    const action = actions.get(scope);
+    if (!action) throw new DoorError('not-found', `the device knows no action \`${scope}\``);
+    const args = readArguments(await readJson(call.request));
+    requireRunning(session);
+    await performAction({ session, scope, action, args, response: call.response, reporter, log });
+  }
+
+  function requireSession(id: string, verified: Verified): Session {
+    const session = sessions.find(id, verified);
+    if (!session) throw new DoorError('not-found', 'there is no such session of this grant, person and key');
+    return session;
+  }
+
+  function refuse(error: unknown): void {
+    if (!(error instanceof Refusal)) return;
+    counts[error.code] = (counts[error.code] ?? 0) + 1;
+    log('a call is refused', { code: error.code, grant: error.subject?.grant ?? null });
+    // What nobody could be named for is only counted: a stranger must not be able to fill the ledger.
+    if (error.subject === null || !reporter.hasRoom()) return;
+    const { grant, person } = error.subject;
+    reporter.report({ type: 'session.refused', code: error.code, grant, person });
+  }
+
+  server.on('request', (request, response) => {
+    const path = (request.url ?? '').split('?', 1)[0]!;
+    answer({ request, response, path }).catch((error: unknown) => {
+      refuse(error);
+      sendProblem(response, error);
+      if (error instanceof Refusal || error instanceof DoorError) return;
+      log('a call failed', { why: error instanceof Error ? error.message : 'unknown' });
+    });
+  });
+
+  return {
+    url,
+    refusals: () => ({ ...counts }),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+/** A session that ended between its verification and now says why. */
+function requireRunning(session: Session): void {
+  if (!session.signal.aborted) return;
+  const cause = session.signal.reason as EndCause;
+  throw new Refusal(isRefusalCode(cause) ? cause : 'grant-not-live', 'the session has ended', session);
+}
+
+function requireMethod(call: Call, allowed: readonly string[], work: () => Promise<void>): Promise<void> {
+  if (allowed.includes(call.request.method ?? '')) return work();
+  call.response.setHeader('allow', allowed.join(', '));
+  throw new DoorError('method-not-allowed', `this takes ${allowed.join(' or ')}`);
+}
+
+function describe(session: Session) {
+  return {
+    session: session.id,
+    scopes: session.scopes,
+    expiresAt: new Date(session.expiresAt()).toISOString(),
+    renewBefore: new Date(session.renewBefore()).toISOString(),
+  };
+}
+
+function listen(server: Server, { host, port }: DoorOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,146 @@
+import { compactVerify } from 'jose';
+import { CompactJwsError, requireCanonicalCompactJws } from '../domain/compact-jws.ts';
+import type { DeviceId, GrantId, PersonId } from '../domain/ids.ts';
+import { elapsedSince, machineClocks, type Clocks, type Mark } from './elapsed.ts';
+import type { BrokerKeys } from './jwks.ts';
+import {
+  readStatement,
+  requireForward,
+  StatementError,
+  type HighWater,
+  type LiveGrant,
+  type LiveList,
+} from './live-grants-statement.ts';
+
+/** What the agent lives by: the last statement of live grants that it could believe, and the clock it brings. */
+export interface LiveGrants {
+  /**
+   * Takes a statement, or refuses it and stays with what it had. `asked` marks the moment of the request that a list
+   * freshly read answers: such a list sets the agent's clock.
+   * @throws StatementError naming what is wrong with it.
+   */
+  accept(statement: string, asked: Mark | null): Promise<void>;
+  /**
+   * The agent's clock, in milliseconds since the epoch: the time at which the broker read the first list of a
+   * connection, plus the larger of monotonic and wall time since that list was asked for. Null before the first one.
+   */
+  now(): number | null;
+  /** When the first list was read: proofs made before are refused, since their use cannot be remembered. */
+  startedAt(): number | null;
+  /** The list in force, or null when there is none or it has run out: then nothing is live. */
+  current(): LiveList | null;
+  /** The grant, if it is live for this person with at least these scopes. False closes the door. */
+  live(grant: GrantId, person: PersonId, scopes: readonly string[]): LiveGrant | null;
+  /** Calls back after each change of the list; the returned function stops that. */
+  onChange(listener: () => void): () => void;
+}
+
+export interface LiveGrantsOptions {
+  readonly issuer: string;
+  readonly device: DeviceId;
+  readonly keys: BrokerKeys;
+  /** The highest version and newest reading seen before this start; null at the very first. */
+  readonly seen: HighWater | null;
+  /** Keeps them. INVARIANT: awaited before a list with a higher version counts, so that no restart forgets it. */
+  readonly remember: (seen: HighWater) => Promise<void>;
+  readonly clocks?: Clocks;
+}
+
+const statementType = 'live-grants+jwt';
+const maxLength = 1_048_576;
+/** How often at most the time of reading alone is worth a write. */
+const rememberEveryMs = 60_000;
+
+/** The live grants of one device. Nothing is live until the first statement was accepted. */
+export function createLiveGrants(options: LiveGrantsOptions): LiveGrants {
+  const { issuer, device, keys, clocks = machineClocks } = options;
+  const listeners = new Set<() => void>();
+  let list: LiveList | null = null;
+  let seen = options.seen;
+  let remembered = options.seen;
+  let anchor: { readonly iat: number; readonly asked: Mark } | null = null;
+  let startedAt: number | null = null;
+  let turn: Promise<void> = Promise.resolve();
+
+  const now = () => (anchor ? anchor.iat + elapsedSince(anchor.asked, clocks) : null);
+  const current = () => (list !== null && now()! < list.exp ? list : null);
+
+  async function take(statement: string, asked: Mark | null): Promise<void> {
+    const next = readStatement(await verifiedPayload(statement, keys), { issuer, device });
+    requireForward(next, seen, list);
+    const clock = asked ? next.iat + elapsedSince(asked, clocks) : now();
+    if (clock === null) throw new StatementError('the first statement must be one that was asked for');
+    if (clock >= next.exp) throw new StatementError('the statement of live grants has run out');
+    await rememberSeen({ version: next.version, iat: Math.max(next.iat, seen?.iat ?? 0) });
+    if (asked) anchor = { iat: next.iat, asked };
+    startedAt ??= next.iat;
+    replace(next);
+  }
+
+  async function rememberSeen(next: HighWater): Promise<void> {
+    const isWorthIt = next.version !== remembered?.version || next.iat - remembered.iat >= rememberEveryMs;
+    if (isWorthIt) await options.remember(next).catch(shut);
+    if (isWorthIt) remembered = next;
+    seen = next;
+  }
+
+  /** What cannot be remembered cannot be held against a later list: an agent without a disk lives by none. */
+  function shut(error: unknown): never {
+    replace(null);
+    throw error;
+  }
+
+  function replace(next: LiveList | null): void {
+    list = next;
+    for (const listener of listeners) listener();
+  }
+
+  return {
+    accept(statement, asked) {
+      // One after the other: between the comparison with what was seen and its replacement nothing else may come.
+      const taken = turn.then(() => take(statement, asked));
+      turn = taken.catch(() => undefined);
+      return taken;
+    },
+    now,
+    startedAt: () => startedAt,
+    current,
+    live: (grant, person, scopes) => findLive(current(), { grant, person, scopes, now: now() ?? 0 }),
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+interface LiveQuestion {
+  readonly grant: GrantId;
+  readonly person: PersonId;
+  readonly scopes: readonly string[];
+  readonly now: number;
+}
+
+/** The rule of contract §8: listed, for this person, with these scopes, and now is within; to the millisecond. */
+export function findLive(list: LiveList | null, question: LiveQuestion): LiveGrant | null {
+  const grant = list?.grants.get(question.grant);
+  if (!grant || grant.person !== question.person) return null;
+  if (!question.scopes.every((scope) => grant.scopes.includes(scope))) return null;
+  return grant.startsAt <= question.now && question.now < grant.expiresAt ? grant : null;
+}
+
+async function verifiedPayload(statement: string, keys: BrokerKeys) {
+  try {
+    const { header, payload } = requireCanonicalCompactJws(statement, { maxLength });
+    if (header.typ !== statementType) throw new StatementError('the statement is no `live-grants+jwt`');
+    const key = header.kid === undefined ? null : await keys.find(header.kid);
+    if (!key?.types.has(statementType) || !keys.isFresh()) {
+      throw new StatementError('the statement is signed with a key that may not sign one');
+    }
+    await compactVerify(statement, key.key, { algorithms: ['ES256'] });
+    return payload;
+  } catch (error) {
+    if (error instanceof StatementError) throw error;
+    const why = error instanceof CompactJwsError ? error.message : 'its signature does not verify';
+    throw new StatementError(`the statement of live grants is refused: ${why}`);
+  }
+}

@@ -1,0 +1,143 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DeviceId, TenantId } from '../domain/ids.ts';
+import type { Actions } from './actions.ts';
+import { createAnnouncer } from './announce-state.ts';
+import { openDoor, type Door, type DoorOptions } from './door.ts';
+import { enrol, type Enrolment } from './enrol.ts';
+import { createBrokerKeys } from './jwks.ts';
+import { loadDeviceKey } from './keys.ts';
+import { createLiveGrants, type LiveGrants } from './live-grants.ts';
+import type { HighWater } from './live-grants-statement.ts';
+import { createReporter } from './report.ts';
+import { createSessions } from './sessions.ts';
+import { createSignIn } from './sign-in.ts';
+import { readState, StateError, writeState } from './state-directory.ts';
+import { createVerifier } from './verify-credential.ts';
+import { watchLiveGrants } from './watch-live-grants.ts';
+
+export interface AgentOptions {
+  /** The broker's `publicUrl`. The only address that is ever called. */
+  readonly brokerUrl: string;
+  /** Where key, enrolment and what must survive a restart are kept, readable by the agent alone. */
+  readonly stateDirectory: string;
+  /** Needed at the first start only. */
+  readonly enrolmentCode?: string;
+  readonly actions: Actions;
+  /** What the device says of itself, asked for at each announcement. */
+  readonly facts: () => Readonly<Record<string, unknown>>;
+  readonly inUse: () => boolean;
+  /** The port of the door on 127.0.0.1; when not given, the one used before, or a free one. */
+  readonly port?: number;
+  /** Told what happens; never a credential, a token, an argument or a line of output. */
+  readonly log?: (message: string, details?: Readonly<Record<string, unknown>>) => void;
+}
+
+export interface Agent {
+  readonly device: DeviceId;
+  readonly tenant: TenantId;
+  readonly name: string;
+  readonly doorUrl: string;
+  readonly refusals: Door['refusals'];
+  /** Tells the broker that facts or use have changed. */
+  announce(): Promise<void>;
+  /** Ends every session, reports what it can within two seconds, closes the door. */
+  stop(): Promise<void>;
+}
+
+const reportGraceMs = 2_000;
+
+/**
+ * Starts the agent of a device: enrols it at the first start, learns what is live, opens the door, tells the broker
+ * where it is. Resolves once the broker knows the door and a proof made from now on is taken.
+ * @throws BrokerError or StateError when the device cannot be enrolled; afterwards it waits for the broker instead.
+ */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { stateDirectory, log = () => undefined } = options;
+  const { brokerUrl, enrolmentCode, facts } = options;
+  const enrolment = await enrol({
+    brokerUrl,
+    stateDirectory,
+    facts: facts(),
+    ...(enrolmentCode === undefined ? {} : { code: enrolmentCode }),
+  });
+  const { issuer, device, tenant, jwksUri } = enrolment;
+  const key = await loadDeviceKey(stateDirectory);
+  const keys = createBrokerKeys({ jwksUri });
+  const liveGrants = await loadLiveGrants(enrolment, stateDirectory, keys);
+  const now = () => liveGrants.now() ?? Date.now();
+  const signIn = createSignIn({ issuer, device, key, now });
+  const reporter = createReporter({ issuer, device, key, signIn, now, log });
+  const sessions = createSessions({ liveGrants, reporter });
+  const verifier = createVerifier({ issuer, device, tenant, keys, liveGrants });
+  const doorOptions = { verifier, sessions, reporter, actions: options.actions, host: '127.0.0.1', log } as const;
+  const door = await openDoorAgain(stateDirectory, doorOptions, options.port);
+  const announcer = createAnnouncer({
+    issuer,
+    signIn,
+    state: () => ({ inUse: options.inUse(), facts: facts(), door: { url: door.url, certificateSha256: null } }),
+    log,
+  });
+  const watch = watchLiveGrants({ issuer, signIn, liveGrants, log });
+  await watch.ready;
+  await untilProofsCount(liveGrants);
+  await announcer.announce();
+
+  return {
+    device,
+    tenant,
+    name: enrolment.name,
+    doorUrl: door.url,
+    refusals: () => door.refusals(),
+    announce: () => announcer.announce(),
+    async stop() {
+      await announcer.stop();
+      await watch.stop();
+      await sessions.stop();
+      await door.close();
+      await reporter.stop(reportGraceMs);
+    },
+  };
+}
+
+const highWaterFile = 'live-grants.json';
+
+async function loadLiveGrants(
+  { issuer, device }: Enrolment,
+  directory: string,
+  keys: ReturnType<typeof createBrokerKeys>,
+): Promise<LiveGrants> {
+  const seen = readHighWater(await readState(directory, highWaterFile));
+  const remember = (next: HighWater) => writeState(directory, highWaterFile, next);
+  return createLiveGrants({ issuer, device, keys, seen, remember });
+}
+
+/** A file that cannot be read is not taken for one that is not there: that would forget what was seen. */
+function readHighWater(value: unknown): HighWater | null {
+  if (value === null) return null;
+  const { version, iat } = value as Record<string, unknown>;
+  if (!Number.isSafeInteger(version) || typeof iat !== 'number') {
+    throw new StateError(`\`${highWaterFile}\` does not say which live grants were seen last; enrol the device anew`);
+  }
+  return { version: version as number, iat };
+}
+
+/** A proof names its second: one made in the second of the start cannot be told from one made before it. */
+async function untilProofsCount(liveGrants: LiveGrants): Promise<void> {
+  const start = Math.ceil(liveGrants.startedAt()! / 1_000) * 1_000;
+  while (liveGrants.now()! < start) await sleep(Math.max(1, start - liveGrants.now()!));
+}
+
+const doorFile = 'door.json';
+
+/** Opens the door where it was before, so that what people wrote down stays true; elsewhere when that is taken. */
+async function openDoorAgain(directory: string, options: Omit<DoorOptions, 'port'>, port?: number): Promise<Door> {
+  const { port: last } = ((await readState(directory, doorFile)) ?? {}) as { readonly port?: number };
+  const wanted = port ?? last ?? 0;
+  const door = await openDoor({ ...options, port: wanted }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EADDRINUSE' || port !== undefined) throw error;
+    return openDoor({ ...options, port: 0 });
+  });
+  const opened = Number(new URL(door.url).port);
+  if (opened !== last) await writeState(directory, doorFile, { port: opened });
+  return door;
+}
