@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync, readlinkSync, realpathSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -32,52 +32,57 @@ export function readServerFile(data: string): ServerFile | null {
 }
 
 /**
- * Ends a server that still runs on the data folder because whoever started it was killed. The caller holds the
- * folder's lock. A file that names a process which has nothing to do with the folder, as after a restart of the machine,
- * would keep the next server from starting: its number is struck out, the rest stays for PostgreSQL's own checks.
- * @returns the number of the process that was ended, or null when there was none.
+ * Ends what still runs on the data folder because whoever started it was killed: a server, or what is left of one. The
+ * caller holds the folder's lock. Then strikes out the number in `postmaster.pid`, which may by now be another's, as
+ * after a restart of the machine, or a dead one's that nobody has collected: PostgreSQL would refuse to start.
+ * @returns the number of the server that was ended, or null when there was none.
  */
 export async function stopOrphan(data: string): Promise<number | null> {
   const found = readServerFile(data);
-  if (!found || !isAlive(found.pid)) return null;
-  if (!worksIn(found.pid, data)) {
-    const path = join(data, 'postmaster.pid');
-    writeFileSync(path, readFileSync(path, 'utf8').replace(/^\d+/, String(goneForCertain)));
+  if (!found) return null;
+  const running = processesOn(data, found.pid);
+  for (const [signal, patience] of running.length ? shutdown : []) {
+    const deadline = performance.now() + patience;
+    const left = processesOn(data, found.pid);
+    for (const pid of left.includes(found.pid) ? [found.pid] : left) send(pid, signal);
+    while (processesOn(data, found.pid).length && performance.now() < deadline) await sleep(20);
+  }
+  const path = join(data, 'postmaster.pid');
+  if (readServerFile(data)) writeFileSync(path, readFileSync(path, 'utf8').replace(/^\d+/, String(goneForCertain)));
+  return running.includes(found.pid) ? found.pid : null;
+}
+
+/**
+ * The processes that have the data folder as their working directory, as a server and all its workers do. Where that
+ * cannot be looked up, the process `server` alone, if its arguments name the folder.
+ */
+export function processesOn(data: string, server: number): number[] {
+  try {
+    if (process.platform !== 'linux') {
+      const args = execFileSync('ps', ['-o', 'args=', '-p', String(server)], { encoding: 'utf8' });
+      return args.includes(data) ? [server] : [];
+    }
+    const folder = realpathSync(data);
+    const pids = readdirSync('/proc').map(Number).filter(Boolean);
+    return pids.filter((pid) => workingDirectory(pid) === folder);
+  } catch {
+    return [];
+  }
+}
+
+/** Null for a process that has ended, that nobody has collected, or that is not ours to look at. */
+function workingDirectory(pid: number): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
     return null;
   }
-  for (const [signal, patience] of shutdown) {
-    if (!isAlive(found.pid)) break;
-    process.kill(found.pid, signal);
-    const deadline = performance.now() + patience;
-    while (isAlive(found.pid) && performance.now() < deadline) await sleep(20);
-  }
-  return found.pid;
 }
 
-function isAlive(pid: number): boolean {
+function send(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(pid, 0);
-    return !isZombie(pid);
+    process.kill(pid, signal);
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-/** In a container whose first process collects nobody, what has ended keeps its number. */
-function isZombie(pid: number): boolean {
-  try {
-    return /^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
-  } catch {
-    return false;
-  }
-}
-
-/** A server's working directory is its data folder; where that cannot be looked up, its arguments name the folder. */
-function worksIn(pid: number, data: string): boolean {
-  try {
-    if (process.platform === 'linux') return readlinkSync(`/proc/${pid}/cwd`) === realpathSync(data);
-    return execFileSync('ps', ['-o', 'args=', '-p', String(pid)], { encoding: 'utf8' }).includes(data);
-  } catch {
-    return false;
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
