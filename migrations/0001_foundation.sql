@@ -252,7 +252,7 @@ CREATE TABLE idempotent_answers (
   person typeid NOT NULL REFERENCES persons,
   key text NOT NULL,
   body_hash bytea NOT NULL,
-  answer jsonb,
+  answer bytea,
   expires_at timestamptz NOT NULL,
   PRIMARY KEY (person, key)
 );

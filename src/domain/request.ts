@@ -90,18 +90,14 @@ export function isRepeat(request: AccessRequest, by: PersonId, verdict: Verdict,
 }
 
 /**
- * The stages that a verdict may be about, in order. An approval needs an open one; a denial may also be about one
- * that is already passed, since who has approved may still deny.
- * @throws invalid-request when the named stage is not one of the request's; conflict when it needs nobody any more.
+ * The stages that a verdict may be about, those that still need somebody first. Passed ones are among them: who has
+ * approved may still deny, and who comes too late is told so rather than refused.
+ * @throws invalid-request when the named stage is not one of the request's.
  */
-export function stagesFor(request: PendingRequest, verdict: Verdict, named: string | null): readonly Stage[] {
-  const open = openStages(request);
-  if (named === null) return verdict === 'approve' ? open : [...new Set([...open, ...request.stages])];
+export function stagesFor(request: Pick<RequestFacts, 'stages' | 'decisions'>, named: string | null): readonly Stage[] {
+  if (named === null) return [...new Set([...openStages(request), ...request.stages])];
   const stage = request.stages.find((s) => s.name === named);
   if (!stage) throw invalid('/stage', `the request has no stage \`${named}\``);
-  if (verdict === 'approve' && !open.includes(stage)) {
-    throw new LatchkeyError('conflict', `the stage \`${named}\` has all the approvals it needs`);
-  }
   return [stage];
 }
 

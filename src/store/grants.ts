@@ -164,7 +164,7 @@ export async function hasOverdueReview(runner: Runner, persons: readonly PersonI
 export async function expireDue(
   tx: Tx,
   limit: number,
-): Promise<{ id: GrantId; tenant: TenantId; expiresAt: Date; devices: DeviceId[] }[]> {
+): Promise<{ id: GrantId; tenant: TenantId; expiresAt: Date; devices: DeviceId[]; now: Date }[]> {
   return rows(
     tx,
     'expire-due',
@@ -173,7 +173,7 @@ export async function expireDue(
        SELECT id FROM grants WHERE ending IS NULL AND expiry_recorded_at IS NULL AND expires_at <= ${nowSql}
        ORDER BY expires_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
      )
-     RETURNING id, tenant, expires_at AS "expiresAt",
+     RETURNING id, tenant, expires_at AS "expiresAt", expiry_recorded_at AS now,
        (SELECT array_agg(d.device::text) FROM grant_devices d WHERE d.grant_id = grants.id) AS devices`,
     [limit],
   );
@@ -192,11 +192,14 @@ export async function lockDueToStart(tx: Tx): Promise<StoredGrant | null> {
 }
 
 /** Grants whose review is overdue and for which no such alarm was ever raised. */
-export async function findOverdueReviews(tx: Tx, limit: number): Promise<{ id: GrantId; tenant: TenantId }[]> {
+export async function findOverdueReviews(
+  tx: Tx,
+  limit: number,
+): Promise<{ id: GrantId; tenant: TenantId; now: Date }[]> {
   return rows(
     tx,
     'find-overdue-reviews',
-    `SELECT g.id, g.tenant FROM grants g
+    `SELECT g.id, g.tenant, ${nowSql} AS now FROM grants g
      WHERE review_due_at <= ${nowSql} AND review_due_at IS NOT NULL AND review_verdict IS NULL
        AND NOT EXISTS (SELECT 1 FROM alarms a WHERE a.kind = 'review-overdue' AND a.subject = g.id)
      ORDER BY review_due_at LIMIT $1 FOR NO KEY UPDATE OF g SKIP LOCKED`,

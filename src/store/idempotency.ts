@@ -1,15 +1,10 @@
 import type { PersonId } from '../domain/ids.ts';
 import { nowSql, row, rows, type Tx } from './transaction.ts';
 
-/** What a call answered, kept to be answered again. */
-export interface KeptAnswer {
-  readonly status: number;
-  readonly body: unknown;
-  readonly location: string | null;
-}
-
 export type Claim =
-  { readonly fresh: true } | { readonly fresh: false; readonly bodyHash: Buffer; readonly answer: KeptAnswer };
+  | { readonly fresh: true }
+  /** The answer is sealed: it may hold names, or a credential. */
+  | { readonly fresh: false; readonly bodyHash: Buffer; readonly answer: Buffer };
 
 /**
  * Claims a person's key for a call. A concurrent call with the same key waits here until the first has committed or
@@ -31,7 +26,7 @@ export async function claimKey(tx: Tx, person: PersonId, key: string, bodyHash: 
     [person, key, bodyHash],
   );
   if (claimed) return { fresh: true };
-  const kept = await row<{ body_hash: Buffer; answer: KeptAnswer }>(
+  const kept = await row<{ body_hash: Buffer; answer: Buffer }>(
     tx,
     'find-answer',
     'SELECT body_hash, answer FROM idempotent_answers WHERE person = $1 AND key = $2',
@@ -40,10 +35,10 @@ export async function claimKey(tx: Tx, person: PersonId, key: string, bodyHash: 
   return { fresh: false, bodyHash: kept!.body_hash, answer: kept!.answer };
 }
 
-export async function keepAnswer(tx: Tx, person: PersonId, key: string, answer: KeptAnswer): Promise<void> {
+export async function keepAnswer(tx: Tx, person: PersonId, key: string, answer: Buffer): Promise<void> {
   await rows(tx, 'keep-answer', 'UPDATE idempotent_answers SET answer = $3 WHERE person = $1 AND key = $2', [
     person,
     key,
-    JSON.stringify(answer),
+    answer,
   ]);
 }

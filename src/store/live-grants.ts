@@ -90,6 +90,18 @@ export async function recentVersions(
   );
 }
 
+/** The grants that have not ended and that a device belongs to. */
+export async function grantsLiveOn(tx: Tx, device: DeviceId): Promise<GrantId[]> {
+  const found = await rows<{ grant: GrantId }>(
+    tx,
+    'grants-live-on',
+    `SELECT gd.grant_id AS "grant" FROM grant_devices gd JOIN grants g ON g.id = gd.grant_id
+     WHERE gd.device = $1 AND gd.left_at IS NULL AND gd.expires_at > ${nowSql} AND g.ending IS NULL`,
+    [device],
+  );
+  return found.map((each) => each.grant);
+}
+
 /** Takes a device out of every live grant. @returns those grants, and for each how many devices are left. */
 export async function leaveGrants(
   tx: Tx,

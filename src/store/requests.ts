@@ -158,8 +158,8 @@ export async function insertDecision(
   );
 }
 
-/** Lapses pending requests whose time is up, or that would extend this ended grant. Skips what others hold. */
-export async function lapseDue(tx: Tx, limit: number): Promise<{ id: RequestId; tenant: TenantId; lapsesAt: Date }[]> {
+/** Lapses pending requests whose time is up. Skips what others hold. */
+export async function lapseDue(tx: Tx, limit: number): Promise<{ id: RequestId; tenant: TenantId; now: Date }[]> {
   return rows(
     tx,
     'lapse-due',
@@ -167,7 +167,7 @@ export async function lapseDue(tx: Tx, limit: number): Promise<{ id: RequestId; 
      WHERE id IN (
        SELECT id FROM requests WHERE state = 'pending' AND lapses_at <= ${nowSql}
        ORDER BY lapses_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
-     ) RETURNING id, tenant, lapses_at AS "lapsesAt"`,
+     ) RETURNING id, tenant, ${nowSql} AS now`,
     [limit],
   );
 }

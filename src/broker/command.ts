@@ -1,0 +1,138 @@
+import { timingSafeEqual } from 'node:crypto';
+import { LatchkeyError, type ErrorCode, type ErrorExtras } from '../domain/errors.ts';
+import type { PersonId } from '../domain/ids.ts';
+import type { Actor } from '../ledger/events.ts';
+import type { Decision } from '../policy/question.ts';
+import type { Sealer } from '../credentials/seal.ts';
+import { claimKey, keepAnswer } from '../store/idempotency.ts';
+import { inSavepoint, inTransaction, type Tx } from '../store/transaction.ts';
+import type { BrokerContext } from './context.ts';
+import { Journal } from './journal.ts';
+
+/** A key under which a person may repeat a call and be answered the same (contract §4). */
+export interface Idempotency {
+  readonly person: PersonId;
+  readonly key: string;
+  /** SHA-256 of all that makes the call what it is. */
+  readonly bodyHash: Buffer;
+}
+
+export interface CommandOptions {
+  readonly actor: Actor;
+  /** Everything is done, and then undone. */
+  readonly dryRun?: boolean;
+  readonly idempotency?: Idempotency | null;
+}
+
+/** A refusal that is itself a fact: what its journal holds is committed before the caller is told. */
+export class RecordedRefusal extends Error {
+  readonly refusal: LatchkeyError;
+  constructor(refusal: LatchkeyError) {
+    super(refusal.detail);
+    this.refusal = refusal;
+  }
+}
+
+/** A refusal by policy, with its reasons. */
+export function refusedByPolicy(decision: Decision): LatchkeyError {
+  const [first] = decision.reasons;
+  return new LatchkeyError('not-permitted', first?.message ?? 'policy does not permit this', {
+    reasons: decision.reasons,
+  });
+}
+
+/**
+ * Runs one use case: its state, its events and its kept answer are committed together or not at all. Hints go out
+ * after the commit.
+ */
+export async function runCommand<T>(
+  context: BrokerContext,
+  options: CommandOptions,
+  work: (tx: Tx, journal: Journal) => Promise<T>,
+): Promise<T> {
+  const { dryRun = false, idempotency = null } = options;
+  const { outcome, journal } = await inTransaction(
+    context.pool,
+    async (tx) => {
+      const journal = new Journal(context.region, options.actor);
+      const outcome =
+        idempotency && !dryRun
+          ? await once(tx, context.sealer, journal, idempotency, () => attempt(tx, journal, work))
+          : await attempt(tx, journal, work);
+      await journal.write(tx);
+      return { outcome, journal };
+    },
+    { dryRun },
+  );
+  // If we stop here, the answer is lost but not the act: a retry under the same key is told what was done, and every
+  // waiting reader looks again by itself.
+  if (!dryRun) journal.committed();
+  if ('refused' in outcome) throw outcome.refused;
+  return outcome.value;
+}
+
+type Outcome<T> = { readonly value: T } | { readonly refused: LatchkeyError };
+
+async function attempt<T>(
+  tx: Tx,
+  journal: Journal,
+  work: (tx: Tx, journal: Journal) => Promise<T>,
+): Promise<Outcome<T>> {
+  try {
+    return { value: await work(tx, journal) };
+  } catch (error) {
+    if (error instanceof RecordedRefusal) return { refused: error.refusal };
+    throw error;
+  }
+}
+
+/** Codes that belong to the moment rather than to the call: they are not kept. */
+const passing = new Set<ErrorCode>(['internal', 'unavailable', 'too-many-requests', 'request-timeout']);
+
+async function once<T>(
+  tx: Tx,
+  sealer: Sealer,
+  journal: Journal,
+  idempotency: Idempotency,
+  work: () => Promise<Outcome<T>>,
+): Promise<Outcome<T>> {
+  const { person, key, bodyHash } = idempotency;
+  const sealedFor = `${person} ${key}`;
+  const claim = await claimKey(tx, person, key, bodyHash);
+  if (!claim.fresh) {
+    if (!timingSafeEqual(claim.bodyHash, bodyHash)) {
+      throw new LatchkeyError('conflict', 'this `Idempotency-Key` was used for another call');
+    }
+    return thaw(sealer.open(claim.answer, sealedFor));
+  }
+  let outcome: Outcome<T>;
+  try {
+    outcome = await inSavepoint(tx, work);
+  } catch (error) {
+    if (!(error instanceof LatchkeyError) || passing.has(error.code)) throw error;
+    // What it did is undone, so what it had gathered never happened.
+    journal.clear();
+    outcome = { refused: error };
+  }
+  await keepAnswer(tx, person, key, sealer.seal(freeze(outcome), sealedFor));
+  return outcome;
+}
+
+type Frozen =
+  | { readonly value: unknown }
+  | { readonly refused: Omit<ErrorExtras, 'cause'> & { readonly code: ErrorCode; readonly detail: string } };
+
+function freeze<T>(outcome: Outcome<T>): string {
+  if ('value' in outcome) return JSON.stringify({ value: outcome.value } satisfies Frozen);
+  const { code, detail, errors, reasons } = outcome.refused;
+  return JSON.stringify({
+    refused: { code, detail, ...(errors && { errors }), ...(reasons && { reasons }) },
+  } satisfies Frozen);
+}
+
+function thaw<T>(kept: string): Outcome<T> {
+  const frozen = JSON.parse(kept) as Frozen;
+  if ('value' in frozen) return { value: frozen.value as T };
+  const { code, detail, ...extras } = frozen.refused;
+  return { refused: new LatchkeyError(code, detail, extras) };
+}

@@ -1,0 +1,134 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { calculateJwkThumbprint, importJWK, jwtVerify } from 'jose';
+import { requireCanonicalCompactJws } from '../domain/compact-jws.ts';
+import { LatchkeyError, invalid } from '../domain/errors.ts';
+import { newId, type TenantId } from '../domain/ids.ts';
+import {
+  findDevice,
+  insertDevice,
+  insertEnrolmentCode,
+  lockEnrolmentCode,
+  useEnrolmentCode,
+} from '../store/devices.ts';
+import type { Device, DeviceKey } from '../store/devices.ts';
+import { raiseLiveVersions } from '../store/live-grants.ts';
+import { findTenant } from '../store/tenants.ts';
+import { databaseNow, type Tx } from '../store/transaction.ts';
+import { requireAdministrator } from './administer.ts';
+import type { BrokerContext, Caller } from './context.ts';
+import type { Journal } from './journal.ts';
+import { maySee } from './see.ts';
+
+const codeLifetime = 3_600_000;
+const alphabet = 'abcdefghijkmnpqrstuvwxyz23456789';
+
+/**
+ * Makes a code with which one device can enrol, once, within an hour. Only its hash is kept.
+ * @throws invalid-request for an unknown tenant; not-permitted, recorded.
+ */
+export async function makeEnrolmentCode(
+  context: BrokerContext,
+  tx: Tx,
+  journal: Journal,
+  caller: Caller,
+  tenantId: TenantId,
+): Promise<{ readonly code: string; readonly expiresAt: Date }> {
+  const now = await databaseNow(tx);
+  const found = await findTenant(tx, tenantId);
+  const tenant = found && maySee(context, caller, 'tenants', { owner: null, tenantSlug: found.slug }) ? found : null;
+  await requireAdministrator(context, journal, caller, 'enrol-devices', tenant, now);
+  if (!tenant) throw invalid('/tenant', `there is no tenant \`${tenantId}\``);
+  const code = `${base32(randomBytes(10))}-${codeSuffix(context.issuer, context.keys.ledger.vkey)}`;
+  const expiresAt = new Date(now.getTime() + codeLifetime);
+  await insertEnrolmentCode(tx, {
+    hash: hashOf(code),
+    tenant: tenant.id,
+    createdBy: caller.id,
+    createdAt: now,
+    expiresAt,
+  });
+  journal.fact(now, tenant.id, { type: 'enrolment-code.made', expiresAt: expiresAt.toISOString() });
+  return { code, expiresAt };
+}
+
+/**
+ * What a code ends in: the first 80 bits of SHA-256 over the issuer, a newline and the ledger's verifier key, in
+ * base32. Whoever carries the code to a device carries with it whom the device is to trust.
+ */
+export function codeSuffix(issuer: string, ledgerKey: string): string {
+  return base32(createHash('sha256').update(`${issuer}\n${ledgerKey}`).digest().subarray(0, 10));
+}
+
+export interface Enrolment {
+  readonly code: string;
+  readonly publicKey: DeviceKey;
+  /** A JWT of type `latchkey-enrolment+jwt`, signed by that key. */
+  readonly proof: string;
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Enrols a device with a code.
+ * @throws invalid-request for a proof that does not hold; not-permitted for a code that is unknown, used or expired;
+ *   conflict for a key that was ever enrolled.
+ */
+export async function enrolDevice(context: BrokerContext, tx: Tx, journal: Journal, wish: Enrolment): Promise<Device> {
+  const now = await databaseNow(tx);
+  await checkProof(context.issuer, wish, now);
+  const code = await lockEnrolmentCode(tx, hashOf(wish.code));
+  if (!code) throw new LatchkeyError('not-permitted', 'the enrolment code is unknown, used or expired');
+  const id = newId('device', now.getTime());
+  const device = {
+    id,
+    tenant: code.tenant,
+    name: nameOf(wish.facts, id),
+    publicKey: wish.publicKey,
+    facts: wish.facts,
+    enrolledAt: now,
+  };
+  if (!(await insertDevice(tx, device, await calculateJwkThumbprint(wish.publicKey)))) {
+    throw new LatchkeyError('conflict', 'this key was enrolled before: a device that enrols again makes a new key');
+  }
+  await useEnrolmentCode(tx, hashOf(wish.code), id);
+  await raiseLiveVersions(tx, [id]);
+  const actor = { kind: 'device', id } as const;
+  journal.fact(now, code.tenant, { type: 'device.enrolled', device: id, enrolledBy: code.createdBy }, actor);
+  return (await findDevice(tx, id))!;
+}
+
+/** What people call a device: its host name, else its serial number, else its id. */
+export function nameOf(facts: Readonly<Record<string, unknown>>, id: string): string {
+  const name = [facts.hostname, facts.serial].find((each) => typeof each === 'string' && each.trim() !== '');
+  return typeof name === 'string' ? name.trim() : id;
+}
+
+const proofAge = 300;
+
+async function checkProof(issuer: string, { publicKey, proof, code }: Enrolment, now: Date): Promise<void> {
+  try {
+    requireCanonicalCompactJws(proof, { maxLength: 8_192 });
+    const { payload } = await jwtVerify(proof, await importJWK({ ...publicKey }, 'ES256'), {
+      algorithms: ['ES256'],
+      typ: 'latchkey-enrolment+jwt',
+      audience: issuer,
+      currentDate: now,
+      maxTokenAge: proofAge,
+      clockTolerance: 60,
+      requiredClaims: ['iat'],
+    });
+    if (payload.code === code && payload.aud === issuer) return;
+  } catch {
+    // Which check failed is of no use to an honest agent: the proof is made by its own library.
+  }
+  throw invalid('/proof', 'is not a fresh proof of the key, for this broker and this code');
+}
+
+function hashOf(code: string): Buffer {
+  return createHash('sha256').update(code).digest();
+}
+
+function base32(bytes: Uint8Array): string {
+  let bits = '';
+  for (const byte of bytes) bits += byte.toString(2).padStart(8, '0');
+  return (bits.match(/.{5}/g) ?? []).map((five) => alphabet[Number.parseInt(five, 2)]).join('');
+}

@@ -1,0 +1,139 @@
+import { credentialClaims, signCredential } from '../credentials/credential.ts';
+import { LatchkeyError, invalid } from '../domain/errors.ts';
+import { requireActive } from '../domain/grant.ts';
+import { newId, type DeviceId, type GrantId } from '../domain/ids.ts';
+import { insertCredential, useProof } from '../store/credentials.ts';
+import { findDevice } from '../store/devices.ts';
+import { fixKey, lockGrant } from '../store/grants.ts';
+import type { Tx } from '../store/transaction.ts';
+import { RecordedRefusal, refusedByPolicy } from './command.ts';
+import type { BrokerContext, Caller } from './context.ts';
+import { requireOwnGrant } from './own-grant.ts';
+import type { Journal } from './journal.ts';
+import { decideUse } from './request-access.ts';
+
+/** A DPoP proof that was verified but for being used before. */
+export interface Proof {
+  /** RFC 7638 thumbprint of the holder's key. */
+  readonly jkt: string;
+  readonly replayKey: string;
+  /** When it is refused for its age anyway. */
+  readonly expiresAt: Date;
+}
+
+export interface IssuedCredential {
+  readonly credential: string;
+  readonly tokenType: 'DPoP';
+  readonly expiresAt: string;
+}
+
+/**
+ * Issues a credential for one device of an active grant to its holder, bound to the key of the proof. The first one
+ * fixes the grant's key. Policy is asked again.
+ * @throws invalid-dpop-proof when the proof was used before; not-found; not-permitted, recorded; conflict when the
+ *   grant is not in force, or bound to another key (then its holder is told).
+ */
+export async function issueCredential(
+  context: BrokerContext,
+  tx: Tx,
+  journal: Journal,
+  caller: Caller,
+  id: GrantId,
+  device: DeviceId,
+  proof: Proof,
+): Promise<IssuedCredential> {
+  if (!(await useProof(tx, proof.replayKey, proof.expiresAt))) {
+    throw new LatchkeyError('invalid-dpop-proof', 'the proof was used before');
+  }
+  try {
+    return await issue(context, tx, journal, caller, id, device, proof.jkt);
+  } catch (error) {
+    // Whatever comes of the call, its proof is used up: a refusal is committed with it.
+    throw error instanceof LatchkeyError ? new RecordedRefusal(error) : error;
+  }
+}
+
+/** INVARIANT: writes nothing before its last refusal, since refusals are committed. */
+async function issue(
+  context: BrokerContext,
+  tx: Tx,
+  journal: Journal,
+  caller: Caller,
+  id: GrantId,
+  device: DeviceId,
+  keyThumbprint: string,
+): Promise<IssuedCredential> {
+  const stored = await lockGrant(tx, id);
+  const {
+    grant: any,
+    tenant,
+    keyThumbprint: fixedKey,
+    duration,
+    now,
+  } = await requireOwnGrant(context, tx, journal, caller, stored, 'mint');
+  const target = any.devices.includes(device) ? await findDevice(tx, device) : null;
+  if (!target) throw invalid('/device', `the grant is not for \`${device}\``);
+  const profile = context.policy().profiles.get(any.profile);
+  if (!profile) throw new LatchkeyError('not-permitted', `the profile \`${any.profile}\` is no longer offered`);
+
+  const wish = { duration };
+  const [decision] = await decideUse(context, tx, caller, { action: 'mint', profile, devices: [target], wish, now });
+  const recorded = journal.decision(decision!, caller.id);
+  if (!decision!.allowed) {
+    journal.fact(now, any.tenant, {
+      type: 'request.refused',
+      action: 'mint',
+      subject: id,
+      profile: any.profile,
+      devices: [device],
+      decisions: [recorded],
+    });
+    throw new RecordedRefusal(refusedByPolicy(decision!));
+  }
+  const grant = requireActive(any);
+  if (target.unenrolledAt) throw new LatchkeyError('conflict', `the device \`${device}\` is no longer enrolled`);
+  if (fixedKey !== null && fixedKey !== keyThumbprint) {
+    journal.notice(now, { person: caller.id }, 'another-key-refused', id);
+    throw new LatchkeyError('conflict', 'the grant is bound to another key by its first credential');
+  }
+  const claims = credentialClaims({
+    issuer: context.issuer,
+    id: newId('credential', now.getTime()),
+    person: caller.id,
+    device,
+    tenant: tenant.id,
+    grant: id,
+    scopes: grant.scopes,
+    keyThumbprint,
+    expiresAt: grant.expiresAt,
+    now,
+  });
+  if (!claims) throw new LatchkeyError('conflict', 'the grant ends within the second');
+  if (fixedKey === null) await fixKey(tx, id, keyThumbprint);
+  // Signing waits for nothing outside, so the row may stay locked; the signature leaves only after the commit.
+  const { jwt, hash } = await signCredential(context.keys.credential, claims);
+  const expiresAt = new Date(claims.exp * 1000);
+  await insertCredential(tx, {
+    id: claims.jti,
+    grant: id,
+    device,
+    person: caller.id,
+    hash,
+    issuedAt: new Date(claims.iat * 1000),
+    expiresAt,
+  });
+  journal.fact(now, tenant.id, {
+    type: 'credential.issued',
+    credential: hash.toString('base64url'),
+    jti: claims.jti,
+    grant: id,
+    device,
+    person: caller.id,
+    scopes: grant.scopes,
+    iat: claims.iat,
+    nbf: claims.nbf,
+    exp: claims.exp,
+    decision: recorded,
+  });
+  return { credential: jwt, tokenType: 'DPoP', expiresAt: expiresAt.toISOString() };
+}

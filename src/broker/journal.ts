@@ -1,0 +1,94 @@
+import { randomBytes } from 'node:crypto';
+import { newId, type PersonId, type TenantId } from '../domain/ids.ts';
+import { canonicalJson, commit } from '../ledger/canonical.ts';
+import {
+  eventOf,
+  type Actor,
+  type Commitment,
+  type DecisionRecord,
+  type Fact,
+  type LedgerEvent,
+} from '../ledger/events.ts';
+import type { Decision } from '../policy/question.ts';
+import { insertAlarm, closeAlarms } from '../store/alarms.ts';
+import { appendEvents, type Disclosure } from '../store/events.ts';
+import { insertNotices, type Notice, type NoticeKind } from '../store/notices.ts';
+import type { Tx } from '../store/transaction.ts';
+
+/**
+ * Gathers what a transaction will have made true, and writes it as the last thing before the commit: events with the
+ * texts they commit to, and notices. Nothing of it exists unless the state it tells of does.
+ */
+export class Journal {
+  readonly #region: string;
+  readonly actor: Actor;
+  readonly #events: LedgerEvent[] = [];
+  readonly #disclosures: Disclosure[] = [];
+  readonly #notices: Notice[] = [];
+  readonly #afterCommit: (() => void)[] = [];
+
+  constructor(region: string, actor: Actor) {
+    this.#region = region;
+    this.actor = actor;
+  }
+
+  /** Adds a fact that became true at that moment of the database's clock. */
+  fact(at: Date, tenant: TenantId | null, fact: Fact, actor: Actor = this.actor): void {
+    this.#events.push(eventOf(fact, { at, region: this.#region, tenant, actor }));
+  }
+
+  /** Commits to somebody's words; the words are kept beside the ledger, to be erased with that person. */
+  text<T extends string | null>(value: T, person: PersonId): T extends null ? null : Commitment {
+    type Result = T extends null ? null : Commitment;
+    if (value === null) return null as Result;
+    const salt = randomBytes(16);
+    const commitment = commit(salt, value);
+    this.#disclosures.push({ commitment, salt, value, person });
+    return commitment as Result;
+  }
+
+  /** What the ledger says of a policy decision; its inputs are committed to and kept beside it. */
+  decision(decision: Decision, person: PersonId): DecisionRecord {
+    const inputs = this.text(canonicalJson(decision.inputs), person);
+    return { policy: decision.digest, policies: decision.policies, inputs };
+  }
+
+  /** Tells one person, or everyone of a team. */
+  notice(at: Date, to: { person: PersonId } | { team: string }, kind: NoticeKind, subject: string): void {
+    const id = newId('notice', at.getTime());
+    this.#notices.push({ id, person: null, team: null, ...to, kind, subject, at });
+  }
+
+  /** Raises an alarm, unless one of that kind is open for the subject already. */
+  async raise(tx: Tx, at: Date, kind: string, subject: string, tenant: TenantId | null): Promise<void> {
+    const alarm = { id: newId('alarm', at.getTime()), kind, subject, tenant, since: at };
+    if (await insertAlarm(tx, alarm)) {
+      this.fact(at, tenant, { type: 'alarm.raised', alarm: alarm.id, kind, subject });
+    }
+  }
+
+  /** Closes what is open of these kinds for the subject. */
+  async close(tx: Tx, at: Date, kinds: readonly string[], subject: string): Promise<void> {
+    for (const alarm of await closeAlarms(tx, kinds, subject, at)) {
+      this.fact(at, alarm.tenant, { type: 'alarm.closed', alarm: alarm.id });
+    }
+  }
+
+  /** Leaves a hint for after the commit. */
+  afterCommit(hint: () => void): void {
+    this.#afterCommit.push(hint);
+  }
+
+  clear(): void {
+    for (const list of [this.#events, this.#disclosures, this.#notices, this.#afterCommit]) list.length = 0;
+  }
+
+  async write(tx: Tx): Promise<void> {
+    if (this.#notices.length > 0) await insertNotices(tx, this.#notices);
+    if (this.#events.length > 0) await appendEvents(tx, this.#events, this.#disclosures);
+  }
+
+  committed(): void {
+    for (const hint of this.#afterCommit) hint();
+  }
+}

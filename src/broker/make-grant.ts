@@ -1,0 +1,113 @@
+import { spanOf, type LiveGrant } from '../domain/grant.ts';
+import { newId } from '../domain/ids.ts';
+import { teamFor } from '../domain/profile.ts';
+import type { PendingRequest } from '../domain/request.ts';
+import type { Terms } from '../domain/terms.ts';
+import { broker, type DecisionRecord } from '../ledger/events.ts';
+import { insertGrant, recordStart } from '../store/grants.ts';
+import { raiseLiveVersions } from '../store/live-grants.ts';
+import { recordOutcome } from '../store/requests.ts';
+import { findTenant } from '../store/tenants.ts';
+import type { Tx } from '../store/transaction.ts';
+import type { BrokerContext } from './context.ts';
+import type { Journal } from './journal.ts';
+
+/** Kinds of alarm that a break-glass grant can have. */
+export const reviewAlarms = ['break-glass-used', 'review-overdue'] as const;
+
+/**
+ * Makes the grant of a request whose stages are all passed, and what follows from it: the request is granted, the
+ * grant begins or is scheduled, its devices' lists change, and for break-glass people are told.
+ */
+export async function makeGrant(
+  context: BrokerContext,
+  tx: Tx,
+  journal: Journal,
+  agreed: { readonly request: PendingRequest; readonly terms: Terms; readonly decisions: readonly DecisionRecord[] },
+  now: Date,
+): Promise<LiveGrant> {
+  const { request, terms } = agreed;
+  const span = spanOf(terms, request.startsAt, now);
+  const profile = context.policy().profiles.get(request.profile);
+  const reviewWithin = profile?.reviewWithin ?? null;
+  const dueAt = reviewWithin === null ? null : new Date(span.startsAt.getTime() + reviewWithin * 1000);
+  const grant: LiveGrant = {
+    id: newId('grant', now.getTime()),
+    request: request.id,
+    person: request.requester,
+    tenant: request.tenant,
+    profile: request.profile,
+    devices: terms.devices,
+    scopes: terms.scopes,
+    ...span,
+    review: dueAt && { dueAt, by: null, verdict: null },
+    state: span.startsAt > now ? 'scheduled' : 'active',
+    ending: null,
+  };
+  await insertGrant(tx, grant, terms.duration);
+  await recordOutcome(tx, request.id, { state: 'granted', grant: grant.id }, now);
+  journal.afterCommit(() => context.hints.requestChanged(request.id));
+  if (grant.state === 'scheduled') {
+    journal.fact(now, grant.tenant, { type: 'grant.scheduled', ...grantTerms(grant) });
+    journal.afterCommit(() => context.hints.due(grant.startsAt));
+  } else {
+    await beginGrant(context, tx, journal, grant, agreed.decisions, now);
+  }
+  if (dueAt && profile) await tellOfBreakGlass(tx, journal, grant, profile.tells, now);
+  return grant;
+}
+
+/** Records that a grant has begun and puts it on its devices' lists. */
+export async function beginGrant(
+  context: BrokerContext,
+  tx: Tx,
+  journal: Journal,
+  grant: LiveGrant,
+  decisions: readonly DecisionRecord[],
+  now: Date,
+): Promise<void> {
+  await recordStart(tx, grant.id, now);
+  await raiseLiveVersions(tx, grant.devices);
+  journal.fact(now, grant.tenant, { type: 'grant.started', ...grantTerms(grant), decisions }, broker);
+  journal.afterCommit(() => {
+    context.hints.devicesChanged(grant.devices);
+    context.hints.due(grant.expiresAt);
+  });
+}
+
+async function tellOfBreakGlass(
+  tx: Tx,
+  journal: Journal,
+  grant: LiveGrant,
+  teams: readonly string[],
+  now: Date,
+): Promise<void> {
+  const tenant = await findTenant(tx, grant.tenant);
+  for (const team of teams) {
+    journal.notice(now, { team: teamFor(team, tenant!.slug) }, 'break-glass-used', grant.id);
+  }
+  await journal.raise(tx, now, reviewAlarms[0], grant.id, grant.tenant);
+}
+
+function grantTerms(grant: LiveGrant): {
+  grant: LiveGrant['id'];
+  request: LiveGrant['request'];
+  person: LiveGrant['person'];
+  profile: string;
+  devices: LiveGrant['devices'];
+  scopes: readonly string[];
+  startsAt: string;
+  expiresAt: string;
+} {
+  const { id, request, person, profile, devices, scopes, startsAt, expiresAt } = grant;
+  return {
+    grant: id,
+    request,
+    person,
+    profile,
+    devices,
+    scopes,
+    startsAt: startsAt.toISOString(),
+    expiresAt: expiresAt.toISOString(),
+  };
+}

@@ -1,0 +1,138 @@
+import { watch, type FSWatcher } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
+import { broker } from '../ledger/events.ts';
+import { loadBundle, type Bundle, type Mistake } from '../policy/index.ts';
+import { keepBundle } from '../store/policy-bundles.ts';
+import { databaseNow } from '../store/transaction.ts';
+import { runCommand } from './command.ts';
+import type { BrokerContext, Log } from './context.ts';
+
+export interface PolicyStatus {
+  readonly digest: string;
+  readonly loadedAt: Date;
+  /** Why the newest state of the directory is not in force; null when it is. */
+  readonly error: string | null;
+}
+
+/** The bundle in force. A broken replacement is refused loudly, and the last good one stays. */
+export interface Policies {
+  readonly current: () => Bundle;
+  readonly status: () => PolicyStatus;
+  /** Looks at the directory now. */
+  reload(): Promise<void>;
+  /** Is told of every bundle that comes into force, before it does: if it cannot be recorded it does not. */
+  onLoad(record: (bundle: Bundle, replaces: boolean) => Promise<void>): Promise<void>;
+  close(): void;
+}
+
+const settleAfter = 150;
+const lookEvery = 10_000;
+
+/**
+ * Loads the bundle of a directory and keeps an eye on it.
+ * @throws PolicyError when the first bundle is broken: a broker without policies does not start.
+ */
+export async function openPolicies(directory: string, log: Log): Promise<Policies> {
+  const first = await load(directory);
+  if (!first.ok) throw new PolicyError(first.mistakes);
+  let bundle = first.bundle;
+  let loadedAt = new Date();
+  let error: string | null = null;
+  let record: (bundle: Bundle, replaces: boolean) => Promise<void> = async () => {};
+  let running: Promise<void> | null = null;
+
+  const look = async (): Promise<void> => {
+    try {
+      const next = await load(directory);
+      if (!next.ok) throw new PolicyError(next.mistakes);
+      if (next.bundle.digest !== bundle.digest) {
+        await record(next.bundle, true);
+        bundle = next.bundle;
+        loadedAt = new Date();
+        log.info({ digest: bundle.digest }, 'policy bundle replaced');
+      }
+      error = null;
+    } catch (failure) {
+      const message = failure instanceof Error ? failure.message : String(failure);
+      if (message !== error) {
+        log.error({ error: message, kept: bundle.digest }, 'policy bundle refused: the last good one stays');
+      }
+      error = message;
+    }
+  };
+  const reload = (): Promise<void> => (running ??= look().finally(() => (running = null)));
+
+  let settle: NodeJS.Timeout | undefined;
+  const watcher = watchTree(directory, () => {
+    clearTimeout(settle);
+    settle = setTimeout(() => void reload(), settleAfter);
+  });
+  const regularly = setInterval(() => void reload(), lookEvery);
+  regularly.unref();
+  return {
+    current: () => bundle,
+    status: () => ({ digest: bundle.digest, loadedAt, error }),
+    reload,
+    async onLoad(recorder) {
+      record = recorder;
+      await record(bundle, false);
+    },
+    close() {
+      clearTimeout(settle);
+      clearInterval(regularly);
+      watcher?.close();
+    },
+  };
+}
+
+/**
+ * Keeps a bundle whole, and says in the ledger that it came into force: when it replaces another, and when a broker
+ * starts with one that was never in force before.
+ */
+export async function recordBundle(
+  context: Omit<BrokerContext, 'policy'>,
+  bundle: Bundle,
+  replaces: boolean,
+): Promise<void> {
+  const policy = (): Bundle => bundle;
+  await runCommand({ ...context, policy }, { actor: broker }, async (tx, journal) => {
+    const at = await databaseNow(tx);
+    const files = Object.fromEntries(bundle.files);
+    const isNew = await keepBundle(tx, { digest: bundle.digest, files, at });
+    if (isNew || replaces) {
+      journal.fact(at, null, { type: 'policy.loaded', policy: bundle.digest });
+    }
+  });
+}
+
+/** Every mistake of a bundle, one a line. */
+export class PolicyError extends Error {
+  override readonly name = 'PolicyError';
+  constructor(mistakes: readonly Mistake[]) {
+    super(mistakes.map((m) => `${m.file}:${m.line}:${m.column}: ${m.message}`).join('\n'));
+  }
+}
+
+/** The texts of a directory's files by their path below it, with `/` whatever the system. */
+export async function readPolicyFiles(directory: string): Promise<Map<string, string>> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const texts = await Promise.all(
+    paths.map(async (path) => [relative(directory, path).replaceAll(sep, '/'), await readFile(path, 'utf8')] as const),
+  );
+  return new Map(texts);
+}
+
+async function load(directory: string): Promise<ReturnType<typeof loadBundle>> {
+  return loadBundle(await readPolicyFiles(directory));
+}
+
+/** Watching is a hint, and not everywhere to be had; the regular look finds what it misses. */
+function watchTree(directory: string, changed: () => void): FSWatcher | null {
+  try {
+    return watch(directory, { recursive: true, persistent: false }, changed).on('error', () => {});
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,108 @@
+import { broker } from '../ledger/events.ts';
+import { requireLive } from '../domain/grant.ts';
+import { forgetExpired } from '../store/credentials.ts';
+import { ensureAuditPartitions } from '../store/events.ts';
+import { expireDue, findOverdueReviews, lockDueToStart } from '../store/grants.ts';
+import { raiseLiveVersions } from '../store/live-grants.ts';
+import { lapseDue } from '../store/requests.ts';
+import { findDevices } from '../store/devices.ts';
+import { runCommand } from './command.ts';
+import type { BrokerContext } from './context.ts';
+import { revokeByBroker } from './end-grant.ts';
+import { beginGrant } from './make-grant.ts';
+import { lastKnown } from './people.ts';
+import { decideUse } from './request-access.ts';
+
+/** How many of one kind a transaction takes: large enough to catch up, small enough to hold nobody up for long. */
+const batch = 2_000;
+
+/**
+ * Records what the clock has brought about: grants that begin, end, requests that lapse, reviews that are overdue. The
+ * clock has already decided; this only writes it down, in batches, whichever broker gets there first. Run again until
+ * it returns 0.
+ */
+export async function recordWhatIsDue(context: BrokerContext): Promise<number> {
+  const ended = await recordExpiries(context);
+  const begun = await beginDue(context);
+  return ended + begun + (await recordLapses(context)) + (await raiseOverdueReviews(context));
+}
+
+async function recordExpiries(context: BrokerContext): Promise<number> {
+  return runCommand(context, { actor: broker }, async (tx, journal) => {
+    const ended = await expireDue(tx, batch);
+    if (ended.length === 0) return 0;
+    const devices = ended.flatMap((grant) => grant.devices);
+    await raiseLiveVersions(tx, devices);
+    for (const grant of ended) {
+      const expiresAt = grant.expiresAt.toISOString();
+      journal.fact(grant.now, grant.tenant, { type: 'grant.expired', grant: grant.id, expiresAt });
+    }
+    journal.afterCommit(() => context.hints.devicesChanged(devices));
+    return ended.length;
+  });
+}
+
+/** Begins one scheduled grant after another, asking policy again; a no revokes it. */
+async function beginDue(context: BrokerContext): Promise<number> {
+  let begun = 0;
+  while (begun < batch && (await beginOne(context))) begun++;
+  return begun;
+}
+
+async function beginOne(context: BrokerContext): Promise<boolean> {
+  return runCommand(context, { actor: broker }, async (tx, journal) => {
+    const due = await lockDueToStart(tx);
+    if (!due) return false;
+    const { now, duration } = due;
+    const grant = requireLive(due.grant);
+    const profile = context.policy().profiles.get(grant.profile);
+    const person = await lastKnown(tx, grant.person);
+    const devices = await findDevices(tx, grant.devices);
+    const wish = { duration };
+    const decisions = profile
+      ? await decideUse(context, tx, person, { action: 'start', profile, devices, wish, now })
+      : [];
+    const recorded = decisions.map((decision) => journal.decision(decision, grant.person));
+    const refused = decisions.findIndex((decision) => !decision.allowed);
+    if (profile && refused < 0) {
+      await beginGrant(context, tx, journal, grant, recorded, now);
+      return true;
+    }
+    const note = decisions[refused]?.reasons[0]?.message ?? `the profile \`${grant.profile}\` is no longer offered`;
+    await revokeByBroker(
+      context,
+      tx,
+      journal,
+      grant,
+      { cause: 'policy', note, decision: recorded[refused] ?? null },
+      now,
+    );
+    return true;
+  });
+}
+
+async function recordLapses(context: BrokerContext): Promise<number> {
+  return runCommand(context, { actor: broker }, async (tx, journal) => {
+    const lapsed = await lapseDue(tx, batch);
+    for (const request of lapsed) {
+      journal.fact(request.now, request.tenant, { type: 'request.lapsed', request: request.id });
+      journal.afterCommit(() => context.hints.requestChanged(request.id));
+    }
+    return lapsed.length;
+  });
+}
+
+async function raiseOverdueReviews(context: BrokerContext): Promise<number> {
+  return runCommand(context, { actor: broker }, async (tx, journal) => {
+    const overdue = await findOverdueReviews(tx, batch);
+    for (const grant of overdue) await journal.raise(tx, grant.now, 'review-overdue', grant.id, grant.tenant);
+    return overdue.length;
+  });
+}
+
+/** Housekeeping that nothing waits for: coming months' partitions, and forgetting what is too old to matter. */
+export async function tidy(context: BrokerContext): Promise<void> {
+  const made = await ensureAuditPartitions(context.pool);
+  if (made > 0) context.log.info({ made }, 'made partitions for the coming months');
+  await forgetExpired(context.pool);
+}

@@ -1,0 +1,67 @@
+import { nextDue } from '../store/grants.ts';
+import type { BrokerContext } from './context.ts';
+import { recordWhatIsDue, tidy } from './sweep.ts';
+
+export interface Sweeper {
+  /** A hint that something is due by the clock then. */
+  due(at: Date): void;
+  /** Stops after what is running. */
+  close(): Promise<void>;
+}
+
+/** Whatever hints are missed, such as another broker's, is found this often, in milliseconds. */
+const longestSleep = 500;
+const tidyEvery = 60_000;
+const afterFailure = 1_000;
+
+/**
+ * Records what the clock brings about, waking exactly when the next thing is due. Any number of brokers may sweep the
+ * same database; after an outage it catches up in batches.
+ */
+export function startSweeper(context: BrokerContext): Sweeper {
+  let timer: NodeJS.Timeout | undefined;
+  let wakeAt = Infinity;
+  let closed = false;
+  let running: Promise<void> = Promise.resolve();
+  let tidied = 0;
+
+  const sleepUntil = (at: number): void => {
+    if (closed || at >= wakeAt) return;
+    wakeAt = at;
+    clearTimeout(timer);
+    timer = setTimeout(
+      () => {
+        wakeAt = Infinity;
+        running = running.then(sweep);
+      },
+      Math.max(0, at - Date.now()),
+    );
+  };
+
+  const sweep = async (): Promise<void> => {
+    try {
+      while (!closed && (await recordWhatIsDue(context)) > 0);
+      if (Date.now() - tidied > tidyEvery) {
+        tidied = Date.now();
+        await tidy(context);
+      }
+      const { due, now } = await nextDue(context.pool);
+      // The database's clock decides; ours only measures how long that is from now.
+      const wait = due ? Math.max(1, due.getTime() - now.getTime() + 1) : longestSleep;
+      sleepUntil(Date.now() + Math.min(wait, longestSleep));
+    } catch (error) {
+      context.log.warn({ error: String(error) }, 'could not record what is due; grants end by the clock all the same');
+      sleepUntil(Date.now() + afterFailure);
+    }
+  };
+
+  sleepUntil(Date.now());
+  return {
+    due: (at) => sleepUntil(at.getTime() + 1),
+    async close() {
+      closed = true;
+      clearTimeout(timer);
+      await running;
+    },
+  };
+}

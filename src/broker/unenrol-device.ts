@@ -1,0 +1,49 @@
+import { LatchkeyError } from '../domain/errors.ts';
+import { requireLive } from '../domain/grant.ts';
+import type { DeviceId } from '../domain/ids.ts';
+import { lockDevice, recordUnenrolment } from '../store/devices.ts';
+import { lockGrant } from '../store/grants.ts';
+import { grantsLiveOn, leaveGrants, raiseLiveVersions } from '../store/live-grants.ts';
+import { databaseNow, type Tx } from '../store/transaction.ts';
+import { requireAdministrator } from './administer.ts';
+import { tenantFacts, type BrokerContext, type Caller } from './context.ts';
+import { revokeByBroker } from './end-grant.ts';
+import type { Journal } from './journal.ts';
+import { requireVisible } from './see.ts';
+
+/**
+ * Takes a device out: it leaves its grants, which end when none of their devices is left, and its key is refused from
+ * now on. With `erase`, what was collected about it goes too.
+ * @param caller an operator; null when the device itself asks.
+ * @throws not-found; not-permitted, recorded; conflict when it is out already.
+ */
+export async function unenrolDevice(
+  context: BrokerContext,
+  tx: Tx,
+  journal: Journal,
+  caller: Caller | null,
+  id: DeviceId,
+  erase: boolean,
+): Promise<void> {
+  // Grants are locked before the device, as everywhere; one made in between refuses a device that is out.
+  const grants = [...(await grantsLiveOn(tx, id))].sort();
+  for (const grant of grants) await lockGrant(tx, grant);
+  const device = await lockDevice(tx, id);
+  if (!device) throw new LatchkeyError('not-found', 'there is no such device');
+  const now = await databaseNow(tx);
+  if (caller) {
+    requireVisible(context, caller, 'devices', { owner: null, tenantSlug: device.tenantSlug });
+    await requireAdministrator(context, journal, caller, 'unenrol-devices', tenantFacts(device), now);
+  }
+  if (device.unenrolledAt && !erase) throw new LatchkeyError('conflict', 'the device is no longer enrolled');
+  if (!device.unenrolledAt) journal.fact(now, device.tenant, { type: 'device.unenrolled', device: id, erased: erase });
+  await recordUnenrolment(tx, id, device.unenrolledAt ?? now, erase);
+  for (const { grant, left } of await leaveGrants(tx, id, now)) {
+    const stored = await lockGrant(tx, grant);
+    if (left > 0 || !stored || stored.grant.ending || stored.grant.state === 'expired') continue;
+    const why = { cause: 'devices-gone', note: 'none of its devices is enrolled any more', decision: null } as const;
+    await revokeByBroker(context, tx, journal, requireLive(stored.grant), why, stored.now);
+  }
+  await raiseLiveVersions(tx, [id]);
+  journal.afterCommit(() => context.hints.devicesChanged([id]));
+}
