@@ -1,5 +1,7 @@
 import { preparsePolicySet, statefulIsAuthorized } from '@cedar-policy/cedar-wasm/nodejs';
 import type { CedarValueJson, EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
+import { onlyRead } from './reads.ts';
+import type { Path } from './reads.ts';
 
 /** One policy as the engine and the explanations need it. */
 export interface Policy {
@@ -10,6 +12,8 @@ export interface Policy {
   readonly remedy: string | null;
   /** The actions and groups its scope names; null when it names none and so speaks of all. */
   readonly actions: readonly string[] | null;
+  /** What of the context it can read. */
+  readonly reads: readonly Path[];
 }
 
 /** The policies of one bundle, ready to be asked. */
@@ -48,8 +52,9 @@ export interface Answer {
  */
 export function ask(engine: Engine, inputs: Inputs): Answer {
   try {
-    const preparsedPolicySetId = slotFor(engine, inputs.action.id);
-    const answer = statefulIsAuthorized({ ...inputs, preparsedPolicySetId });
+    const { slot, reads } = preparedFor(engine, inputs.action.id);
+    const context = onlyRead(inputs.context, reads);
+    const answer = statefulIsAuthorized({ ...inputs, context, preparsedPolicySetId: slot });
     if (answer.type === 'failure') return refused(answer.errors.map((error) => error.message).join('; '));
     const { decision, diagnostics } = answer.response;
     const errors = diagnostics.errors.map(({ policyId, error }) => ({ policy: policyId, message: error.message }));
@@ -78,28 +83,35 @@ function inOrder(engine: Engine, ids: readonly string[]): string[] {
 // The engine keeps pre-parsed sets by name and never lets go of a name, so there are a fixed number of names, reused
 // from the one that was asked longest ago. A bundle whose names were taken is parsed again when it is next asked.
 const slotCount = 96;
-const slots = new Map<string, string>();
+const prepared = new Map<string, Prepared>();
+
+interface Prepared {
+  readonly slot: string;
+  readonly reads: readonly Path[];
+}
 
 /**
  * The pre-parsed set for one action. Each action has a set of its own with only the policies that can speak of it:
  * evaluation takes time for each policy of the set, whether or not it applies.
  */
-function slotFor(engine: Engine, action: string): string {
+function preparedFor(engine: Engine, action: string): Prepared {
   const key = `${engine.key} ${engine.actions.has(action) ? action : ''}`;
-  const found = slots.get(key);
+  const found = prepared.get(key);
   if (found !== undefined) {
-    slots.delete(key);
-    slots.set(key, found);
+    prepared.delete(key);
+    prepared.set(key, found);
     return found;
   }
-  const oldest = slots.size < slotCount ? undefined : slots.entries().next().value;
-  const slot = oldest ? oldest[1] : `slot-${slots.size}`;
-  const staticPolicies = Object.fromEntries(policiesFor(engine, action).map((policy) => [policy.id, policy.text]));
+  const oldest = prepared.size < slotCount ? undefined : prepared.entries().next().value;
+  const slot = oldest ? oldest[1].slot : `slot-${prepared.size}`;
+  const policies = policiesFor(engine, action);
+  const staticPolicies = Object.fromEntries(policies.map((policy) => [policy.id, policy.text]));
   const parsed = preparsePolicySet(slot, { staticPolicies });
   if (parsed.type === 'failure') throw new Error(parsed.errors.map((error) => error.message).join('; '));
-  if (oldest) slots.delete(oldest[0]);
-  slots.set(key, slot);
-  return slot;
+  if (oldest) prepared.delete(oldest[0]);
+  const entry = { slot, reads: uniquePaths(policies.flatMap(({ reads }) => reads)) };
+  prepared.set(key, entry);
+  return entry;
 }
 
 function policiesFor(engine: Engine, action: string): Policy[] {
@@ -107,4 +119,8 @@ function policiesFor(engine: Engine, action: string): Policy[] {
   return [...engine.policies.values()].filter(
     ({ actions }) => actions === null || actions.some((name) => names.has(name)),
   );
+}
+
+function uniquePaths(paths: readonly Path[]): Path[] {
+  return [...new Map(paths.map((path) => [JSON.stringify(path), path])).values()];
 }

@@ -8,14 +8,14 @@ export const reservedIds: readonly string[] = ['no-policy-permits', 'evaluation-
 
 /** What a policy's `@message` and `@remedy` may name in braces, and where its value comes from. */
 const placeholders: Readonly<Record<string, (inputs: Inputs) => string | null>> = {
-  profile: (inputs) => text(profileOf(inputs)?.['name'] ?? attributesOf(inputs, inputs.resource)['profile']),
+  profile: (inputs) => text(recordOf(inputs, 'profile')['name']),
   duration: (inputs) => duration(inputs.context['duration']),
   total: (inputs) => duration(inputs.context['total']),
-  longest: (inputs) => duration(profileOf(inputs)?.['longest']),
-  longestTotal: (inputs) => duration(profileOf(inputs)?.['longestTotal']),
+  longest: (inputs) => duration(recordOf(inputs, 'profile')['longest']),
+  longestTotal: (inputs) => duration(recordOf(inputs, 'profile')['longestTotal']),
   stage: (inputs) => text(inputs.context['stage']),
-  tenant: (inputs) => text(tenantOf(inputs)['slug']),
-  region: (inputs) => text(tenantOf(inputs)['region']),
+  tenant: (inputs) => text(recordOf(inputs, 'tenant')['slug']),
+  region: (inputs) => text(recordOf(inputs, 'tenant')['region']),
 };
 
 export const placeholderNames: readonly string[] = Object.keys(placeholders);
@@ -56,21 +56,8 @@ function fill(message: string, inputs: Inputs): string {
   );
 }
 
-function profileOf(inputs: Inputs): Record<string, CedarValueJson> | undefined {
-  return inputs.context['profile'] as Record<string, CedarValueJson> | undefined;
-}
-
-function tenantOf(inputs: Inputs): Record<string, CedarValueJson> {
-  const tenant = inputs.entities.find(({ uid }) => uidOf(uid).type === 'Tenant');
-  return tenant?.attrs ?? attributesOf(inputs, inputs.resource);
-}
-
-function attributesOf(inputs: Inputs, uid: Inputs['resource']): Record<string, CedarValueJson> {
-  return inputs.entities.find((entity) => uidOf(entity.uid).id === uid.id)?.attrs ?? {};
-}
-
-function uidOf(uid: Inputs['entities'][number]['uid']): Inputs['resource'] {
-  return '__entity' in uid ? uid['__entity'] : uid;
+function recordOf(inputs: Inputs, name: string): Record<string, CedarValueJson> {
+  return (inputs.context[name] ?? {}) as Record<string, CedarValueJson>;
 }
 
 function text(value: CedarValueJson | undefined): string | null {

@@ -6,7 +6,6 @@ import type { Engine, Inputs } from './engine.ts';
 import type {
   AdministerQuestion,
   DecideQuestion,
-  DeviceFacts,
   GrantQuestion,
   PersonFacts,
   Question,
@@ -49,9 +48,9 @@ export function inputsFor(engine: Engine, question: Question): Inputs {
 /** May this person see this much of a kind of thing: everything, their own, or one tenant's (by its slug). */
 export function seeInputs(engine: Engine, person: PersonFacts, what: Readable, reach: Reach): Inputs {
   const action = `see-${what}`;
-  if (typeof reach === 'string') return inputs(engine, person, action, uid('Reach', reach), {}, []);
+  if (typeof reach === 'string') return inputs(engine, person, action, uid('Reach', reach), {});
   const share = uid('TenantShare', reach.tenant);
-  const attrs = { slug: reach.tenant, approvers: entityRef(uid('Team', teamFor(approversTeam, reach.tenant))) };
+  const attrs = { slug: reach.tenant, approvers: approversOf(reach.tenant) };
   return inputs(engine, person, action, share, {}, [{ uid: share, attrs, parents: [] }]);
 }
 
@@ -59,7 +58,7 @@ export type Reach = 'all' | 'own' | { readonly tenant: string };
 
 /** May this person decide stages in the name of this team. */
 export function decideForInputs(engine: Engine, person: PersonFacts, team: string): Inputs {
-  return inputs(engine, person, 'decide-for', uid('Team', team), stageTeams([team]), []);
+  return inputs(engine, person, 'decide-for', uid('Team', team), stageTeams([team]));
 }
 
 /** The tenant's slug in the name of a team that speaks for a tenant; null for other teams. */
@@ -70,58 +69,46 @@ export function tenantOfTeam(team: string): string | null {
 }
 
 function useInputs(engine: Engine, question: UseQuestion): Inputs {
-  const { device, duration, total, reviewOverdue } = question;
+  const { action, person, device, duration, total, reviewOverdue } = question;
   const context = {
     now: timestamp(question.now),
+    tenant: tenantRecord(device.tenant),
+    device: { inUse: device.inUse, facts: knownFacts(engine.facts, device.facts) },
     profile: profileRecord(question.profile),
     duration,
     total,
     reviewOverdue,
   };
-  const entities = [deviceEntity(engine, device), tenantEntity(device.tenant)];
-  return inputs(engine, question.person, question.action, uid('Device', device.id), context, entities);
+  return inputs(engine, person, action, uid('Device', device.id), context);
 }
 
 function decideInputs(engine: Engine, question: DecideQuestion): Inputs {
+  const { action, person, stage, isRequester, decidedOtherStage } = question;
   const context = {
-    now: timestamp(question.now),
-    stage: question.stage.name,
-    ...stageTeams(question.stage.from),
-    isRequester: question.isRequester,
-    decidedOtherStage: question.decidedOtherStage,
+    ...subjectContext(question),
+    stage: stage.name,
+    ...stageTeams(stage.from),
+    isRequester,
+    decidedOtherStage,
   };
-  const resource = uid('Request', question.request);
-  return subjectInputs(engine, question, resource, context);
+  return inputs(engine, person, action, uid('Request', question.request), context);
 }
 
 function grantInputs(engine: Engine, question: GrantQuestion): Inputs {
-  const { isHolder, isSameHuman } = question;
-  const resource = uid(question.action === 'cancel' ? 'Request' : 'Grant', question.subject);
-  return subjectInputs(engine, question, resource, { now: timestamp(question.now), isHolder, isSameHuman });
+  const { action, person, isHolder, isSameHuman } = question;
+  const resource = uid(action === 'cancel' ? 'Request' : 'Grant', question.subject);
+  return inputs(engine, person, action, resource, { ...subjectContext(question), isHolder, isSameHuman });
 }
 
-function subjectInputs(
-  engine: Engine,
-  question: DecideQuestion | GrantQuestion,
-  resource: TypeAndId,
-  context: Attributes,
-): Inputs {
-  const attrs = { tenant: tenantRef(question.tenant), profile: question.profile };
-  const entities = [{ uid: resource, attrs, parents: [tenantUid(question.tenant)] }, tenantEntity(question.tenant)];
-  return inputs(engine, question.person, question.action, resource, context, entities);
+function subjectContext({ now, tenant, profile }: DecideQuestion | GrantQuestion): Attributes {
+  return { now: timestamp(now), tenant: tenantRecord(tenant), profile: { name: profile } };
 }
 
-function administerInputs(engine: Engine, question: AdministerQuestion): Inputs {
-  const { tenant, person, action } = question;
-  const resource = tenant ? tenantUid(tenant) : uid('Reach', 'all');
-  return inputs(
-    engine,
-    person,
-    action,
-    resource,
-    { now: timestamp(question.now) },
-    tenant ? [tenantEntity(tenant)] : [],
-  );
+function administerInputs(engine: Engine, { action, person, tenant, now }: AdministerQuestion): Inputs {
+  if (!tenant) return inputs(engine, person, action, uid('Reach', 'all'), { now: timestamp(now) });
+  // A tenant is named by its slug, which never changes and is what people write in policies.
+  const context = { now: timestamp(now), tenant: tenantRecord(tenant) };
+  return inputs(engine, person, action, uid('Tenant', tenant.slug), context);
 }
 
 function inputs(
@@ -130,7 +117,7 @@ function inputs(
   action: string,
   resource: TypeAndId,
   context: Attributes,
-  entities: readonly EntityJson[],
+  entities: readonly EntityJson[] = [],
 ): Inputs {
   const groups = engine.actions.get(action) ?? [];
   const parents = groups.map((group) => uid('Action', group));
@@ -162,17 +149,8 @@ function personEntity(person: PersonFacts): EntityJson {
   };
 }
 
-function deviceEntity(engine: Engine, device: DeviceFacts): EntityJson {
-  return {
-    uid: uid('Device', device.id),
-    attrs: { tenant: tenantRef(device.tenant), inUse: device.inUse, facts: knownFacts(engine.facts, device.facts) },
-    parents: [tenantUid(device.tenant)],
-  };
-}
-
-function tenantEntity(tenant: TenantFacts): EntityJson {
-  const approvers = entityRef(uid('Team', teamFor(approversTeam, tenant.slug)));
-  return { uid: tenantUid(tenant), attrs: { slug: tenant.slug, region: tenant.region, approvers }, parents: [] };
+function tenantRecord({ slug, region }: TenantFacts): Attributes {
+  return { slug, region, approvers: approversOf(slug) };
 }
 
 function profileRecord(profile: Profile): Attributes {
@@ -197,13 +175,8 @@ function stageTeams(from: readonly string[]): Attributes {
   };
 }
 
-// A tenant is named by its slug, which never changes and is what people write in policies.
-function tenantUid(tenant: TenantFacts): TypeAndId {
-  return uid('Tenant', tenant.slug);
-}
-
-function tenantRef(tenant: TenantFacts): CedarValueJson {
-  return entityRef(tenantUid(tenant));
+function approversOf(slug: string): CedarValueJson {
+  return entityRef(uid('Team', teamFor(approversTeam, slug)));
 }
 
 function entityRef(to: TypeAndId): CedarValueJson {

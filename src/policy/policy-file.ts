@@ -6,6 +6,7 @@ import type { Policy } from './engine.ts';
 import { placeholderNames, placeholdersIn, reservedIds } from './explain.ts';
 import { indexOfByte, mistakeAt } from './mistake.ts';
 import type { Mistake } from './mistake.ts';
+import { contextReads } from './reads.ts';
 
 /** A policy and where it stands. */
 export interface PlacedPolicy extends Policy {
@@ -81,6 +82,7 @@ function policyFrom(json: PolicyJson, id: string, file: string, { text, start }:
     message: message ?? null,
     remedy: remedy ?? null,
     actions: actionsOf(json),
+    reads: contextReads(json),
     file,
     start,
   };

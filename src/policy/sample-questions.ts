@@ -1,4 +1,4 @@
-import { isAuthorized } from '@cedar-policy/cedar-wasm/nodejs';
+import { preparsePolicySet, preparseSchema, statefulIsAuthorized } from '@cedar-policy/cedar-wasm/nodejs';
 import type { DeviceId, GrantId, PersonId, RequestId, TenantId } from '../domain/ids.ts';
 import type { Profile } from '../domain/profile.ts';
 import type { Engine, FactType, Inputs } from './engine.ts';
@@ -36,9 +36,12 @@ const sampleFacts: Readonly<Record<FactType, unknown>> = { String: 'text', Long:
  * what it does not, is refused when it is loaded and not in the first request.
  */
 export function questionMistakes(schema: PolicySchema, engine: Engine): Mistake[] {
+  // One name each, taken anew by every load: the engine never lets go of a name.
+  const names = { preparsedSchemaName: 'sample-questions', preparsedPolicySetId: 'sample-questions' };
+  preparseSchema(names.preparsedSchemaName, schema.text);
+  preparsePolicySet(names.preparsedPolicySetId, { staticPolicies: '' });
   return sampleInputs(engine).flatMap((inputs) => {
-    const call = { ...inputs, schema: schema.text, validateRequest: true, policies: { staticPolicies: '' } };
-    const answer = isAuthorized(call);
+    const answer = statefulIsAuthorized({ ...inputs, ...names, validateRequest: true });
     if (answer.type === 'success') return [];
     const name = inputs.action.id;
     return answer.errors.map(({ message }) =>

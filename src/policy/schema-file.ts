@@ -78,22 +78,20 @@ function actionsOf(json: SchemaJson<string>): Map<string, readonly string[]> {
   return new Map(Object.keys(actions).map((name) => [name, groupsOf(name)]));
 }
 
-/** The attributes of `Device.facts`: what an agent may tell policies. */
+/** The attributes of `context.device.facts` of `mint`: what an agent may tell policies. */
 function factsOf(
   json: SchemaJson<string>,
   mistake: PolicySchema['mistake'],
 ): { facts: Map<string, FactType>; mistakes: Mistake[] } {
-  const { commonTypes = {}, entityTypes = {} } = json[''] ?? {};
-  const attributesOf = (type: Type<string> | undefined): Record<string, TypeOfAttribute<string>> => {
-    const named = type && commonTypes[type.type];
-    const record = named ?? type;
-    return record && 'attributes' in record ? record.attributes : {};
+  const { commonTypes = {}, actions = {} } = json[''] ?? {};
+  const attributesOf = (type: Type<string> | undefined): Attributes => {
+    const record = (type && commonTypes[type.type]) ?? type;
+    return record && 'attributes' in record ? (record.attributes as Attributes) : {};
   };
-  const device = entityTypes['Device'];
-  const shape = device && 'shape' in device ? device.shape : undefined;
+  const declared = attributesOf(attributesOf(attributesOf(actions['mint']?.appliesTo?.context)['device'])['facts']);
   const facts = new Map<string, FactType>();
   const mistakes: Mistake[] = [];
-  for (const [name, { type, required }] of Object.entries(attributesOf(attributesOf(shape)['facts']))) {
+  for (const [name, { type, required }] of Object.entries(declared)) {
     const known = factTypes[type];
     const here = new RegExp(`\\b${name.replaceAll(/[^\w]/g, '.')}\\b`);
     if (known === undefined) mistakes.push(mistake(here, `the fact \`${name}\` must be a String, a Long or a Bool`));
@@ -103,6 +101,8 @@ function factsOf(
   }
   return { facts, mistakes };
 }
+
+type Attributes = Record<string, TypeOfAttribute<string>>;
 
 const factTypes: Readonly<Record<string, FactType | undefined>> = {
   String: 'String',

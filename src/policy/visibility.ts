@@ -10,9 +10,26 @@ import type { PersonFacts, Readable, Visibility } from './question.ts';
  * as long as both stay the same.
  */
 export function visibility(bundle: Bundle, person: PersonFacts, what: Readable): Visibility {
-  const may = (reach: Reach) => ask(bundle.engine, seeInputs(bundle.engine, person, what, reach)).allowed;
-  const tenants = new Set(person.teams.map(tenantOfTeam).filter((slug) => slug !== null));
-  return { all: may('all'), own: may('own'), tenants: [...tenants].filter((tenant) => may({ tenant })).sort() };
+  return look(bundle, person, what).visibility;
+}
+
+/** The same, with the ids of the policies that decided. */
+export function look(
+  bundle: Bundle,
+  person: PersonFacts,
+  what: Readable,
+): { readonly visibility: Visibility; readonly policies: readonly string[] } {
+  const policies = new Set<string>();
+  const may = (reach: Reach): boolean => {
+    const answer = ask(bundle.engine, seeInputs(bundle.engine, person, what, reach));
+    answer.determining.forEach((policy) => policies.add(policy));
+    return answer.allowed;
+  };
+  const slugs = [...new Set(person.teams.map(tenantOfTeam).filter((slug) => slug !== null))];
+  const all = may('all');
+  const own = may('own');
+  const tenants = slugs.filter((tenant) => may({ tenant })).sort();
+  return { visibility: { all, tenants, own }, policies: [...policies] };
 }
 
 /** True when someone has no part at all in a kind of thing. */
