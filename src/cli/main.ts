@@ -3,6 +3,7 @@ import { openRunner } from './desk.ts';
 import { exitCodes, Failure, ownFailureOffset, problemDocument } from './failure.ts';
 import type { Io } from './io.ts';
 import { buildProgram } from './program.ts';
+import { jsonText } from './text/neutralise.ts';
 
 export type { Io, Input, Output } from './io.ts';
 export type { ServerCommand } from './program.ts';
@@ -33,7 +34,7 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
     const exitCode = exitCodes.usage + (carrying ? ownFailureOffset : 0);
     if (argv.includes('--json')) {
       const failure = new Failure('usage', thrown.message.replace(/^error: /, ''));
-      io.stdout.write(`${JSON.stringify(problemDocument(failure, exitCode))}\n`);
+      io.stdout.write(`${jsonText(problemDocument(failure, exitCode))}\n`);
     }
     return exitCode;
   }

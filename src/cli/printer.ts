@@ -1,6 +1,6 @@
 import type { Io, Output } from './io.ts';
 import type { Failure } from './failure.ts';
-import { neutralise } from './text/neutralise.ts';
+import { jsonText, neutralise, neutraliseButColours } from './text/neutralise.ts';
 import { paintFor, wantsColour, type Paint } from './text/paint.ts';
 import { layOutTable, type Cell, type Column } from './text/table.ts';
 import { wrapToWidth } from './text/width.ts';
@@ -18,8 +18,10 @@ export interface Printer {
   readonly width: number;
   /** With `--json`: one document on one line. */
   document(value: unknown): void;
-  /** A line for people on standard output; nothing with `--json`. The caller has neutralised what is foreign. */
+  /** A line for people on standard output; nothing with `--json`. Only colours of our own pass in it. */
   line(text?: string): void;
+  /** A line set off from what stands above it. */
+  remark(text: string): void;
   /** A table of whatever the columns make of the items; nothing with `--json`. */
   table<T>(columns: readonly TableColumn<T>[], items: readonly T[]): void;
   /** Name and value a line, values aligned and wrapped; rows without a value are left out. */
@@ -46,11 +48,11 @@ export function openPrinter(io: Io, json: boolean): Printer {
   }
   function out(text: string): void {
     live('');
-    io.stdout.write(`${text}\n`);
+    io.stdout.write(`${neutraliseButColours(text)}\n`);
   }
   function note(text: string): void {
     live('');
-    io.stderr.write(`${text}\n`);
+    io.stderr.write(`${neutraliseButColours(text)}\n`);
   }
 
   return {
@@ -58,10 +60,15 @@ export function openPrinter(io: Io, json: boolean): Printer {
     paint,
     width,
     document: (value) => {
-      if (json) out(JSON.stringify(value));
+      if (json) out(jsonText(value));
     },
     line: (text = '') => {
       if (!json) out(text);
+    },
+    remark: (text) => {
+      if (json) return;
+      out('');
+      out(text);
     },
     table: (columns, items) => {
       if (json) return;

@@ -29,7 +29,7 @@ export function addDevices(program: Command, run: Runner): void {
           return;
         }
         printer.table(columns(io.now(), printer.paint.waiting, printer.paint.faint), page.items);
-        if (page.next !== null) printer.line(`\nthere are more: narrow with --q, or raise --limit`);
+        if (page.next !== null) printer.remark(`there are more: narrow with --q, or raise --limit`);
       }),
     );
 }

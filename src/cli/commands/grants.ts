@@ -60,7 +60,7 @@ async function list(desk: Desk, options: Options): Promise<void> {
     page.items.flatMap(({ devices }) => devices),
   );
   printer.table(columns(io.now(), names, view, printer.paint), page.items);
-  if (page.next !== null) printer.line('\nthere are more: narrow with --state, or raise --limit');
+  if (page.next !== null) printer.remark('there are more: narrow with --state, or raise --limit');
 }
 
 function columns(now: number, names: DeviceNames, view: string, paint: Paint): readonly TableColumn<Grant>[] {

@@ -74,9 +74,13 @@ function choose(providers: readonly SignInProvider[], wanted: string | undefined
 function show({ printer, io }: Desk, provider: SignInProvider, code: DeviceCode): void {
   const { paint } = printer;
   printer.document({ issuer: provider.issuer, ...code });
-  printer.line(`To sign in, open this page in a browser, on this machine or any other:\n`);
-  printer.line(`    ${paint.strong(neutralise(code.verificationUriComplete ?? code.verificationUri))}\n`);
-  printer.line(code.verificationUriComplete ? `and check that it shows this code:\n` : `and type in this code:\n`);
-  printer.line(`    ${paint.strong(neutralise(code.userCode))}\n`);
+  printer.line('To sign in, open this page in a browser, on this machine or any other:');
+  printer.line();
+  printer.line(`    ${paint.strong(neutralise(code.verificationUriComplete ?? code.verificationUri))}`);
+  printer.line();
+  printer.line(code.verificationUriComplete ? 'and check that it shows this code:' : 'and type in this code:');
+  printer.line();
+  printer.line(`    ${paint.strong(neutralise(code.userCode))}`);
+  printer.line();
   printer.live(`waiting for you to finish there; the code runs out ${relativeTime(code.expiresAt, io.now())}`);
 }

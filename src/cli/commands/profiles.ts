@@ -26,7 +26,7 @@ export function addProfiles(program: Command, run: Runner): void {
           return;
         }
         printer.table(columns, page.items);
-        printer.line(`\nask with: latchkey request ${page.items[0]!.name} DEVICE --for 30m --reason "…"`);
+        printer.remark(`ask with: latchkey request ${page.items[0]!.name} DEVICE --for 30m --reason "…"`);
       }),
   );
 }

@@ -71,7 +71,7 @@ async function request(
   }
   printer.document(asked);
   await showRequest(printer, client, asked, io.now());
-  if (options.dryRun) printer.line('\nthis is what asking would bring; nothing was recorded');
+  if (options.dryRun) printer.remark('this is what asking would bring; nothing was recorded');
   else nextSteps(printer, asked);
   return undefined;
 }

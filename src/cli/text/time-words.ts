@@ -24,7 +24,7 @@ export function durationWords(seconds: number): string {
 /** A moment as seen from now: `in 12 min`, `3 h ago`, `now`. The largest unit alone, rounded down. */
 export function relativeTime(at: string, now: number): string {
   const seconds = Math.trunc((Date.parse(at) - now) / 1000);
-  if (Number.isNaN(seconds)) return at;
+  if (Number.isNaN(seconds)) return 'at an unknown time';
   if (seconds === 0) return 'now';
   const [size, word] = units.find(([size]) => Math.abs(seconds) >= size) ?? units.at(-1)!;
   const amount = `${Math.floor(Math.abs(seconds) / size)} ${word}`;
