@@ -10,8 +10,8 @@ export interface ActionContext {
   /** Aborted when the session ends or the client goes away; the action must then stop at once. */
   readonly signal: AbortSignal;
   /** Sends output as it comes. Await it, and output that nobody reads cannot pile up. */
-  stdout(data: string | Uint8Array): Promise<void>;
-  stderr(data: string | Uint8Array): Promise<void>;
+  readonly stdout: (data: string | Uint8Array) => Promise<void>;
+  readonly stderr: (data: string | Uint8Array) => Promise<void>;
 }
 
 /** Does one thing to the device and resolves with its exit code: 0 is success. */
@@ -20,7 +20,7 @@ export type Action = (args: ActionArguments, context: ActionContext) => Promise<
 /** What the program does, by scope. A scope that is not here cannot be used, whatever a credential says. */
 export type Actions = ReadonlyMap<string, Action>;
 
-const namePattern = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
+const namePattern = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/;
 const maxArguments = 32;
 
 /**
@@ -42,7 +42,8 @@ export function readArguments(body: unknown): ActionArguments {
     throw new DoorError('invalid-request', 'an argument has a plain name and is a text, a number, true or false');
   }
   // Without a prototype, an argument that was not given is never something inherited.
-  return Object.assign(Object.create(null) as object, Object.fromEntries(entries)) as ActionArguments;
+  const own: Record<string, string | number | boolean> = Object.create(null);
+  return Object.assign(own, Object.fromEntries(entries));
 }
 
 export interface ActionCall {

@@ -38,7 +38,7 @@ interface Call {
 const paths = {
   sessions: /^\/sessions$/,
   session: /^\/sessions\/(?<id>[a-z0-9_]{1,64})$/,
-  action: /^\/sessions\/(?<id>[a-z0-9_]{1,64})\/actions\/(?<scope>[a-z0-9.:-]{1,128})$/,
+  action: /^\/sessions\/(?<id>[a-z0-9_]{1,64})\/actions\/(?<scope>[A-Za-z0-9.:%-]{1,128})$/,
 };
 
 /**
@@ -57,7 +57,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   async function answer(call: Call): Promise<void> {
     const { method } = call.request;
     const action = paths.action.exec(call.path)?.groups;
-    if (action) return requireMethod(call, ['POST'], () => act(call, action['id']!, action['scope']!));
+    if (action) return requireMethod(call, ['POST'], () => act(call, action['id']!, decode(action['scope']!)));
     const session = paths.session.exec(call.path)?.groups;
     if (session) {
       const work = method === 'PUT' ? renew : close;
@@ -148,6 +148,15 @@ function requireRunning(session: Session): void {
   if (!session.signal.aborted) return;
   const cause = session.signal.reason as EndCause;
   throw new Refusal(isRefusalCode(cause) ? cause : 'grant-not-live', 'the session has ended', session);
+}
+
+/** Some clients escape the colon of a scope; the proof then names the address as they wrote it. */
+function decode(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    throw new DoorError('not-found', 'there is nothing here');
+  }
 }
 
 function requireMethod(call: Call, allowed: readonly string[], work: () => Promise<void>): Promise<void> {

@@ -39,9 +39,9 @@ export interface Agent {
   readonly doorUrl: string;
   readonly refusals: Door['refusals'];
   /** Tells the broker that facts or use have changed. */
-  announce(): Promise<void>;
+  readonly announce: () => Promise<void>;
   /** Ends every session, reports what it can within two seconds, closes the door. */
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 const reportGraceMs = 2_000;

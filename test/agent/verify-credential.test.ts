@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Refusal, refusalStatus, type RefusalCode } from '../../src/agent/refusal.ts';
 import { newId } from '../../src/domain/ids.ts';
 import {
@@ -107,7 +107,7 @@ describe('the checklist at the door', () => {
 
   it('refuses a credential with any one character changed', async () => {
     const credential = await at.credential();
-    const anyCharacter = fc.constantFrom(...'ABCXYZabcxyz0189-_.=+/');
+    const anyCharacter = fc.constantFrom(...Array.from('ABCXYZabcxyz0189-_.=+/'));
     const place = fc.integer({ min: 0, max: credential.length - 1 });
     await fc.assert(
       fc.asyncProperty(place, anyCharacter, async (index, character) => {

@@ -118,12 +118,14 @@ export async function newDoorstep(): Promise<Doorstep> {
 
 /** Requires that the work ends in a refusal with that code. */
 export async function refusedWith(code: RefusalCode, work: Promise<unknown>): Promise<Refusal> {
-  try {
-    await work;
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    assert.equal(error.code, code, error.message);
-    return error;
-  }
-  assert.fail(`accepted what should be refused with \`${code}\``);
+  const outcome = await work.then(
+    () => null,
+    (error: unknown) => error,
+  );
+  assert.ok(
+    outcome instanceof Refusal,
+    `accepted, or failed, what should be refused with \`${code}\`: ${String(outcome)}`,
+  );
+  assert.equal(outcome.code, code, outcome.message);
+  return outcome;
 }

@@ -51,8 +51,10 @@ export interface TestBroker {
   push(grants: ListedGrant[]): Promise<void>;
   /** Cuts every open stream. */
   cut(): void;
-  /** Waits until an event of that type has come. */
-  event(type: string): Promise<JWTPayload>;
+  /** Waits until an event of that type about that grant has come. */
+  event(type: string, grant: GrantId): Promise<JWTPayload>;
+  /** All that came about a grant, in order. */
+  eventsOf(grant: GrantId): readonly JWTPayload[];
   close(): Promise<void>;
 }
 
@@ -101,9 +103,10 @@ export async function startTestBroker(now: () => number = () => Date.now()): Pro
     cut() {
       for (const stream of streams) stream.destroy();
     },
-    async event(type) {
+    eventsOf: (grant) => broker.events.filter((event) => event['grant'] === grant),
+    async event(type, grant) {
       for (let tries = 0; tries < 400; tries++) {
-        const found = broker.events.find((event) => event['type'] === type);
+        const found = broker.eventsOf(grant).find((event) => event['type'] === type);
         if (found) return found;
         await sleep(10);
       }
