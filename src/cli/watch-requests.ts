@@ -10,12 +10,14 @@ const pollMilliseconds = 2000;
 
 /**
  * Stays until Ctrl-C and tells what changes in a list of requests: a line a change, with `--json` the request as it is
- * now, beginning with those that are there. A broker that is away for a while is waited for.
+ * now, beginning with those that are there. One that leaves the list, as when somebody else has decided it, is looked
+ * up and told once more. A broker that is away for a while is waited for.
  */
 export async function watchRequests(
   { io, printer }: Desk,
   first: Page<AccessRequest>,
   read: () => Promise<Page<AccessRequest>>,
+  readOne: (id: string) => Promise<AccessRequest>,
 ): Promise<void> {
   const known = new Map<string, string>();
   let reachable = true;
@@ -34,14 +36,22 @@ export async function watchRequests(
     });
     if (page && !reachable) printer.note('the broker is back');
     reachable ||= page !== null;
-    for (const request of page?.items.toReversed() ?? []) {
-      const text = JSON.stringify(request);
-      if (known.get(request.id) === text) continue;
+    for (const request of page ? await changed(page) : []) {
       printer.document(request);
       printer.line(changeLine(request, known.has(request.id), io.now()));
-      known.set(request.id, text);
+      if (page?.items.some(({ id }) => id === request.id)) known.set(request.id, JSON.stringify(request));
+      else known.delete(request.id);
     }
     await sleep(pollMilliseconds, undefined, { signal: io.signal }).catch(() => undefined);
+  }
+
+  async function changed(page: Page<AccessRequest>): Promise<readonly AccessRequest[]> {
+    const there = page.items.toReversed().filter((request) => known.get(request.id) !== JSON.stringify(request));
+    // When the list was cut short, what is missing from it may only have moved out of sight.
+    if (page.next !== null) return there;
+    const left = [...known.keys()].filter((id) => !page.items.some((request) => request.id === id));
+    const gone = await Promise.all(left.map((id) => readOne(id).catch(() => null)));
+    return [...there, ...gone.filter((request) => request !== null)];
   }
 }
 

@@ -68,7 +68,7 @@ async function list(desk: Desk, options: Options): Promise<void> {
   if (page.items.length === 0) printer.line(emptyWords(options));
   else printer.table(columns(io.now(), names, view, printer.paint), page.items);
   if (page.next !== null) printer.remark('there are more: narrow with --state, or raise --limit');
-  if (options.watch) await watchRequests(desk, page, read);
+  if (options.watch) await watchRequests(desk, page, read, (id) => client.request(id));
 }
 
 function emptyWords({ view, state, watch }: Options): string {
