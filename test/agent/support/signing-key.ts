@@ -20,7 +20,7 @@ export async function signToken(key: SigningKey, header: object, payload: object
   return new CompactSign(bytes).setProtectedHeader({ alg: 'ES256', ...header }).sign(key.privateKey);
 }
 
-export function sha256(text: string): string {
+export function sha256(text: string | Uint8Array): string {
   return createHash('sha256').update(text).digest('base64url');
 }
 
