@@ -143,8 +143,10 @@ for (const [what, path] of [
 
   test(`compressed, broken or foreign answers for ${what} are refused`, async () => {
     const token = await issuer.tokenFor(ada);
+    const { issuer: origin, publicJwk } = issuer;
+    const sound = JSON.stringify({ issuer: origin, jwks_uri: `${origin}/jwks`, keys: [publicJwk] });
     for (const [headers, body] of [
-      [{ 'content-encoding': 'gzip' }, '{}'],
+      [{ 'content-encoding': 'gzip' }, sound],
       [{}, '{"keys":'],
       [{}, 'null'],
       [{}, '[]'],
@@ -204,27 +206,30 @@ test('a configured `jwksUri` is asked instead of discovery', async () => {
 });
 
 test('weak, foreign, secret and encryption keys in the set verify nothing', async () => {
-  const rsa1024 = { kty: 'RSA', n: Buffer.alloc(128, 0xff).toString('base64url'), e: 'AQAB' };
-  const exponentOne = { kty: 'RSA', n: Buffer.alloc(256, 0xff).toString('base64url'), e: 'AQ' };
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
-  const keys = [
-    rsa1024,
-    exponentOne,
-    { kty: 'oct', k: 'AAAA' },
-    await exportJWK(privateKey),
-    { ...issuer.publicJwk, use: 'enc' },
-    { ...issuer.publicJwk, key_ops: ['encrypt'] },
-    { ...issuer.publicJwk, crv: 'secp256k1' },
-    { ...issuer.publicJwk, alg: 'ES384' },
-  ].map((key, index) => ({ kid: `k${index}`, ...key, ...(index > 3 && { kid: issuer.kid }) }));
+  const own = issuer.publicJwk;
+  const rsa = (bytes: number, e: string) => ({ kty: 'RSA', n: Buffer.alloc(bytes, 0xff).toString('base64url'), e });
   const sound = { ...(await exportJWK((await generateKeyPair('ES256')).publicKey)), kid: 'sound' };
-  issuer.answer('/jwks', (_, response) => response.end(JSON.stringify({ keys: [...keys, sound] })));
-  const claims = claimsOf(ada, issuer.issuer, clock);
-  for (const [index, alg] of ['RS256', 'RS256', 'ES256', 'ES256', 'ES256', 'ES256', 'ES256', 'ES256'].entries()) {
-    const kid = index > 3 ? issuer.kid : `k${index}`;
-    const [, payload, signature] = (await issuer.sign(claims)).split('.');
-    const header = Buffer.from(JSON.stringify({ alg, typ: 'at+jwt', kid })).toString('base64url');
-    await refusedToken(verifier, `${header}.${payload}.${signature}`, /`kid`/);
+  const [, payload, signature] = (await issuer.sign(claimsOf(ada, issuer.issuer, clock))).split('.');
+  for (const [alg, key] of [
+    ['RS256', rsa(128, 'AQAB')],
+    ['RS256', rsa(2_048, 'AQAB')],
+    ['RS256', rsa(256, 'AQ')],
+    ['RS256', rsa(256, 'AAE')],
+    ['RS256', rsa(256, 'AQAA')],
+    ['ES256', { kty: 'oct', k: 'AAAA' }],
+    ['ES256', await exportJWK(privateKey)],
+    ['ES256', { ...own, use: 'enc' }],
+    ['ES256', { ...own, key_ops: ['encrypt'] }],
+    ['ES256', { ...own, key_ops: 'verify' }],
+    ['ES256', { ...own, crv: 'secp256k1' }],
+    ['ES256', { ...own, alg: 'ES384' }],
+  ] as const) {
+    const keys = JSON.stringify({ keys: [{ ...key, kid: issuer.kid }, sound] });
+    issuer.answer('/jwks', (_, response) => response.end(keys));
+    const fresh = createIdentityVerifier([issuer.config], { now: () => clock });
+    const header = Buffer.from(JSON.stringify({ alg, typ: 'at+jwt', kid: issuer.kid })).toString('base64url');
+    await refusedToken(fresh, `${header}.${payload}.${signature}`, /`kid`/);
   }
 });
 
