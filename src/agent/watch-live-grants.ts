@@ -103,7 +103,7 @@ export function watchLiveGrants(options: WatchOptions): Watch {
 
 /** Full jitter, so that a fleet that lost its broker does not come back as one. Milliseconds. */
 function pauseAfter(failures: number): number {
-  return 100 + Math.random() * Math.min(longestPauseMs, 1_000 * 2 ** Math.min(failures, 10));
+  return 100 + Math.random() * Math.min(longestPauseMs, 250 * 2 ** Math.min(failures, 10));
 }
 
 /** Calls with a token, and once more with a fresh one when the broker does not take it. */
