@@ -2,7 +2,6 @@ import { readFileSync, statSync } from 'node:fs';
 
 /** The account of the operating system that a server runs under. */
 export interface Account {
-  readonly name: string;
   readonly uid: number;
   readonly gid: number;
 }
@@ -16,11 +15,11 @@ const candidates = ['latchkey', 'postgres', '_postgres', 'nobody'];
  */
 export function serverAccount(data: string): Account | null {
   if (process.geteuid?.() !== 0) return null;
-  const accounts = parsePasswd(readFileSync('/etc/passwd', 'utf8'));
   const owner = statSync(data, { throwIfNoEntry: false });
   if (owner && owner.uid !== 0) {
-    return accounts.find((account) => account.uid === owner.uid) ?? { name: `${owner.uid}`, ...ids(owner) };
+    return { uid: owner.uid, gid: owner.gid };
   }
+  const accounts = parsePasswd(readFileSync('/etc/passwd', 'utf8'));
   for (const name of candidates) {
     const account = accounts.find((candidate) => candidate.name === name);
     if (account) return account;
@@ -29,14 +28,10 @@ export function serverAccount(data: string): Account | null {
 }
 
 /** Reads the lines of `/etc/passwd`; negative numbers, as macOS writes them, are those of 32 bits. */
-export function parsePasswd(text: string): Account[] {
+export function parsePasswd(text: string): (Account & { readonly name: string })[] {
   return text.split('\n').flatMap((line) => {
     const [name, , uid, gid] = line.split(':');
     if (line.startsWith('#') || !name || !uid || !gid) return [];
     return [{ name, uid: Number(uid) >>> 0, gid: Number(gid) >>> 0 }];
   });
-}
-
-function ids(owner: { uid: number; gid: number }): { uid: number; gid: number } {
-  return { uid: owner.uid, gid: owner.gid };
 }
