@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RefusalCode } from '../agent/refusal.ts';
 import type { Device, Grant, Minted } from './answers.ts';
 import type { Client } from './client.ts';
 import type { OutputWriter } from './action-output.ts';
@@ -45,6 +46,8 @@ export interface AccessSession {
   close(): Promise<void>;
 }
 
+const openTries = 5;
+const openPauseMilliseconds = 300;
 const tickMilliseconds = 1000;
 const grantRefreshMilliseconds = 15_000;
 const warnAtSeconds = [300, 60];
@@ -58,10 +61,10 @@ export async function openAccessSession(options: SessionOptions): Promise<Access
   const door: Door = openDoor(doorAddress(device), key, clock);
   let grant = options.grant;
   let minted: Minted = await first.mint(grant.id, device.id, key, now);
-  let session: OpenedSession = await door.open(minted, signal);
+  let session: OpenedSession = await openPatiently(door, minted, signal);
   const closing = new AbortController();
   const over = new AbortController();
-  let warned = warnAtSeconds.length;
+  const warnings = [...warnAtSeconds];
   const tending = tend();
 
   /** Once a second: is the grant still there, is its end near, is the session due for renewal. */
@@ -78,8 +81,11 @@ export async function openAccessSession(options: SessionOptions): Promise<Access
         if (hasEnded(grant, clock())) return over.abort();
         warnOfEnd();
         if (clock() >= renewAt) {
-          if (outlasts(grant, session)) await renew();
-          renewAt = Math.max(renewalTime(session, clock()), clock() + 5000);
+          // A credential that would last no longer than this one is not asked for, until an extension changes that:
+          // one granted five seconds before the end must still be noticed in time.
+          const isWorthIt = outlasts(grant, session);
+          if (isWorthIt) await renew();
+          renewAt = Math.max(renewalTime(session, clock()), clock() + (isWorthIt ? 1 : 2) * tickMilliseconds);
         }
         complained = false;
       } catch (thrown) {
@@ -106,12 +112,17 @@ export async function openAccessSession(options: SessionOptions): Promise<Access
     minted = fresh;
   }
 
-  const secondsLeft = (): number => (Date.parse(grant.expiresAt) - clock()) / 1000;
-  const warningDue = (): boolean => warned > 0 && secondsLeft() <= warnAtSeconds[warnAtSeconds.length - warned]!;
+  function secondsLeft(): number {
+    return (Date.parse(grant.expiresAt) - clock()) / 1000;
+  }
+
+  function warningDue(): boolean {
+    return warnings.length > 0 && secondsLeft() <= warnings[0]!;
+  }
 
   function warnOfEnd(): void {
     if (!warningDue()) return;
-    while (warningDue()) warned -= 1;
+    while (warningDue()) warnings.shift();
     const more = `latchkey extend ${grant.id} --for 30m --reason "…"`;
     warn(`access ends in ${durationWords(secondsLeft())}; ask for more time with: ${more}`);
   }
@@ -148,6 +159,22 @@ export async function openAccessSession(options: SessionOptions): Promise<Access
       await door.close(session.session, minted).catch(() => undefined);
     },
   };
+}
+
+/** A grant that has only just begun may reach the device a moment after us: its refusal is believed after a while. */
+async function openPatiently(door: Door, minted: Minted, signal: AbortSignal): Promise<OpenedSession> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await door.open(minted, signal);
+    } catch (thrown) {
+      if (tries === openTries || !isRefusal(thrown, 'grant-not-live')) throw thrown;
+      await sleep(openPauseMilliseconds, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}
+
+function isRefusal(thrown: unknown, code: RefusalCode): boolean {
+  return thrown instanceof Failure && thrown.problem?.['type'] === `urn:latchkey:refusal:${code}`;
 }
 
 function hasEnded(grant: Grant, now: number): boolean {

@@ -5,6 +5,7 @@ import { actionOutput, type OutputWriter } from './action-output.ts';
 import type { Desk } from './desk.ts';
 import { asFailure, exitCodes, Failure, ownFailureOffset, problemDocument } from './failure.ts';
 import type { Input } from './io.ts';
+import { endWords } from './refusals.ts';
 import { neutralise } from './text/neutralise.ts';
 
 /**
@@ -15,22 +16,28 @@ export async function converse(desk: Desk, session: AccessSession, name: string,
   const { io, printer } = desk;
   if (!io.stdin) throw new Failure('usage', 'there is nothing to read actions from');
   const lines = openLines(desk, io.stdin, session.scopes, `${name}> `);
+  let isOpen = true;
+  lines.once('close', () => void (isOpen = false));
   const close = (): void => {
     lines.close();
+  };
+  // A pipe gets no prompt, and a terminal that was closed meanwhile could not take it.
+  const prompt = (): void => {
+    if (lines.terminal && isOpen) lines.prompt();
   };
   session.over.addEventListener('abort', close, { once: true });
   io.signal.addEventListener('abort', close, { once: true });
   const write = actionOutput(io, raw);
   let exitCode: number = exitCodes.done;
   try {
-    lines.prompt();
+    prompt();
     for await (const line of lines) {
       const [word, ...rest] = line.trim().split(/\s+/);
       if (word === 'exit' || word === 'quit') break;
       if (word === 'help' || word === '?') help(desk, session.scopes);
       else if (word) exitCode = await act(desk, session, lines, word, rest, write);
       if (session.over.aborted || io.signal.aborted) break;
-      lines.prompt();
+      prompt();
     }
     if (!session.over.aborted) return exitCode;
     printer.note(`latchkey: ended: ${neutralise(await session.whyOver())}`);
@@ -67,7 +74,7 @@ async function act(
     printer.document(end);
     if ('ended' in end) {
       if (!session.over.aborted)
-        printer.note(`latchkey: ended: ${neutralise(end.ended)}; ${neutralise(await session.whyOver())}`);
+        printer.note(`latchkey: ended: ${neutralise(endWords(end.ended))}; ${neutralise(await session.whyOver())}`);
       return ownFailureOffset + exitCodes.refused;
     }
     if (end.exit !== 0) printer.note(`(${scope} ended with ${end.exit})`);

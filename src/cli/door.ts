@@ -77,7 +77,7 @@ export function openDoor(address: DoorAddress, key: EngineerKey, clock: () => nu
     open: (minted, signal) => session('POST', '/sessions', minted, signal),
     renew: (id, minted, signal) => session('PUT', `/sessions/${encodeURIComponent(id)}`, minted, signal),
     async *act(id, minted, scope, args, signal) {
-      const path = `/sessions/${encodeURIComponent(id)}/actions/${encodeURIComponent(scope)}`;
+      const path = `/sessions/${encodeURIComponent(id)}/actions/${encodeURIComponent(scope).replaceAll('%3A', ':')}`;
       const response = await call('POST', path, minted, { args }, signal);
       yield* jsonLines(response) as AsyncGenerator<ActionLine>;
     },

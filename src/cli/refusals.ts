@@ -22,6 +22,16 @@ const words: Readonly<Record<RefusalCode, readonly [sentence: string, hint: stri
   'room-in-use': ['a meeting is on in the room, and this would disturb it', 'try again when the room is free'],
 };
 
+/** Why a session or an action ended before it was done, in words (the `ended` of contract §8). */
+export function endWords(cause: string): string {
+  const [sentence] = Object.hasOwn(words, cause) ? words[cause as RefusalCode] : [null];
+  const others: Readonly<Record<string, string>> = {
+    closed: 'the session was closed',
+    'agent-stopped': 'the agent on the device was stopped',
+  };
+  return sentence ?? others[cause] ?? cause;
+}
+
 /** The refusal in words; an unknown code speaks for itself. */
 export function refusalWords(code: string): { readonly sentence: string; readonly hint: string | undefined } {
   const [sentence, hint] = Object.hasOwn(words, code) ? words[code as RefusalCode] : ['the device refuses', null];

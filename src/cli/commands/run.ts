@@ -7,6 +7,7 @@ import { exitCodes, ownFailureOffset } from '../failure.ts';
 import { findDevice } from '../find-device.ts';
 import { findGrant } from '../find-grant.ts';
 import { loadKey } from '../key.ts';
+import { endWords } from '../refusals.ts';
 import { neutralise } from '../text/neutralise.ts';
 import { command, idArgument } from '../arguments.ts';
 
@@ -60,7 +61,7 @@ async function perform(
     });
     printer.document(end);
     if ('exit' in end) return end.exit;
-    printer.note(`latchkey: ended: ${neutralise(end.ended)}; ${neutralise(await session.whyOver())}`);
+    printer.note(`latchkey: ended: ${neutralise(endWords(end.ended))}; ${neutralise(await session.whyOver())}`);
     return ownFailureOffset + exitCodes.refused;
   } finally {
     await session.close();
