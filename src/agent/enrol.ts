@@ -1,3 +1,4 @@
+import { enrolmentCodeSuffix } from '../domain/enrolment-code.ts';
 import { isId, type DeviceId, type TenantId } from '../domain/ids.ts';
 import { BrokerError, callBroker, requireBrokerUrl } from './broker-calls.ts';
 import { forgetDeviceKey, loadDeviceKey, type DeviceKey } from './keys.ts';
@@ -14,8 +15,8 @@ export interface Enrolment {
   readonly issuer: string;
   /** Where its public keys are; always of the configured broker's origin. */
   readonly jwksUri: string;
-  /** The ledger's key as a C2SP vkey; null from a broker that gave none. */
-  readonly ledgerKey: string | null;
+  /** The ledger's key as a C2SP vkey: what every receipt is verified with. */
+  readonly ledgerKey: string;
 }
 
 export interface EnrolOptions {
@@ -30,7 +31,8 @@ export interface EnrolOptions {
 /**
  * The device's enrolment: read from the state directory, or made with the enrolment code at the first start
  * (contract §5). A directory that is enrolled never calls the broker again.
- * @throws BrokerError when the broker refuses or its answer points to another origin than the configured one.
+ * @throws BrokerError when the broker refuses, its answer points to another origin than the configured one, or issuer
+ *   and ledger key are not those that the code was made for.
  * @throws StateError when the device is not enrolled and there is no code, or it is enrolled with another broker.
  */
 export async function enrol(options: EnrolOptions): Promise<Enrolment> {
@@ -42,6 +44,7 @@ export async function enrol(options: EnrolOptions): Promise<Enrolment> {
   }
   const answer = await callWithFreshKey({ ...options, brokerUrl, code: options.code });
   const enrolment = checkEnrolment(enrolmentOf(answer), brokerUrl);
+  requireMeantBroker(enrolment, options.code);
   // If we stop here, the broker has a device whose agent does not know its own id: the next start needs another code
   // and, because the key counts as enrolled, makes another key; an operator takes the forgotten device off.
   await writeState(options.stateDirectory, fileName, enrolment);
@@ -70,7 +73,7 @@ async function callEnrolment({ brokerUrl, code, facts }: Asked, key: DeviceKey):
 
 function enrolmentOf(answer: unknown): Record<string, unknown> {
   const { id, tenant, name, issuer, jwksUri, ledgerKey } = (answer ?? {}) as Record<string, unknown>;
-  return { device: id, tenant, name, issuer, jwksUri, ledgerKey: ledgerKey ?? null };
+  return { device: id, tenant, name, issuer, jwksUri, ledgerKey };
 }
 
 function checkEnrolment(value: unknown, brokerUrl: string): Enrolment {
@@ -78,6 +81,7 @@ function checkEnrolment(value: unknown, brokerUrl: string): Enrolment {
   if (!isId('device', device) || !isId('tenant', tenant)) {
     throw new BrokerError('the enrolment names no device and tenant', null);
   }
+  if (typeof ledgerKey !== 'string') throw new BrokerError('the enrolment names no ledger key', null);
   const { origin } = new URL(brokerUrl);
   for (const url of [issuer, jwksUri]) {
     if (typeof url !== 'string' || URL.parse(url)?.origin !== origin) {
@@ -90,6 +94,12 @@ function checkEnrolment(value: unknown, brokerUrl: string): Enrolment {
     name: typeof name === 'string' ? name : device,
     issuer: issuer as string,
     jwksUri: jwksUri as string,
-    ledgerKey: typeof ledgerKey === 'string' ? ledgerKey : null,
+    ledgerKey,
   };
+}
+
+/** The code came by another way than the answer: if they agree, nobody between put in a key of their own. */
+function requireMeantBroker({ issuer, ledgerKey }: Enrolment, code: string): void {
+  if (code.slice(code.lastIndexOf('-') + 1) === enrolmentCodeSuffix(issuer, ledgerKey)) return;
+  throw new BrokerError('the broker is not the one that the enrolment code was made for', null);
 }

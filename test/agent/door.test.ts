@@ -42,7 +42,7 @@ before(async () => {
   agent = await startAgent({
     brokerUrl: broker.url,
     stateDirectory: directory,
-    enrolmentCode: 'open-sesame',
+    enrolmentCode: broker.code,
     actions,
     facts: () => ({ serial: 'S-1' }),
     inUse: () => false,
@@ -281,7 +281,7 @@ describe('a session ends', () => {
 
   it('with the agent', async () => {
     const state = await mkdtemp(join(tmpdir(), 'latchkey-agent-'));
-    const options = { brokerUrl: broker.url, stateDirectory: state, enrolmentCode: 'open-sesame', actions };
+    const options = { brokerUrl: broker.url, stateDirectory: state, enrolmentCode: broker.code, actions };
     const enrolled = [...broker.enrolled];
     const other = await startAgent({ ...options, facts: () => ({}), inUse: () => false });
     const credential = await engineer.credential();

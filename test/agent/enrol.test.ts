@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 
 const options = () => ({ brokerUrl: broker.url, stateDirectory: directory, facts: { serial: 'S-1' } });
-const withCode = () => ({ ...options(), code: 'open-sesame' });
+const withCode = () => ({ ...options(), code: broker.code });
 
 describe('the device’s key', () => {
   it('is one key, however many first starts there are at once', async () => {
@@ -48,7 +48,7 @@ describe('enrolment', () => {
     const enrolment = await enrol(withCode());
     assert.equal(enrolment.device, broker.device);
     assert.equal(enrolment.issuer, broker.url);
-    assert.equal(enrolment.ledgerKey, null);
+    assert.match(enrolment.ledgerKey, /^ledger\.test/);
     assert.deepEqual(await enrol(options()), enrolment);
     assert.equal(broker.calls.get('POST /v1/devices'), 1);
   });
@@ -76,9 +76,22 @@ describe('enrolment', () => {
     ]) {
       broker.answers.set('POST /v1/devices', (response) => {
         response.writeHead(201, { 'content-type': 'application/json' });
-        response.end(JSON.stringify({ id: device, tenant, name: 'Room', ...place }));
+        response.end(JSON.stringify({ id: device, tenant, name: 'Room', ledgerKey: 'k', ...place }));
       });
       await assert.rejects(enrol(withCode()), { name: 'BrokerError', message: /another origin/ });
+    }
+    await assert.rejects(readFile(join(directory, 'device.json')), { code: 'ENOENT' });
+  });
+
+  it('is refused by an agent whose code was made for another broker or another ledger key', async () => {
+    const { device, tenant, url } = broker;
+    const place = { issuer: url, jwksUri: `${url}/.well-known/jwks.json` };
+    for (const ledgerKey of ['ledger.test/eu+00000000+AAAA', '']) {
+      broker.answers.set('POST /v1/devices', (response) => {
+        response.writeHead(201, { 'content-type': 'application/json' });
+        response.end(JSON.stringify({ id: device, tenant, name: 'Room', ...place, ledgerKey }));
+      });
+      await assert.rejects(enrol(withCode()), { name: 'BrokerError', message: /was made for/ });
     }
     await assert.rejects(readFile(join(directory, 'device.json')), { code: 'ENOENT' });
   });

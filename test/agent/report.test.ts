@@ -28,7 +28,7 @@ let options: ReporterOptions;
 beforeEach(async () => {
   broker = await startTestBroker();
   directory = await mkdtemp(join(tmpdir(), 'latchkey-agent-'));
-  const where = { brokerUrl: broker.url, stateDirectory: directory, code: 'open-sesame', facts: {} };
+  const where = { brokerUrl: broker.url, stateDirectory: directory, code: broker.code, facts: {} };
   const { device, issuer } = await enrol(where);
   const key = await loadDeviceKey(directory);
   const signIn = createSignIn({ issuer, device, key });

@@ -31,7 +31,7 @@ describe('a simulated room', () => {
   before(async () => {
     broker = await startTestBroker();
     directory = await mkdtemp(join(tmpdir(), 'latchkey-room-'));
-    room = await startSimulatedRoom({ ...options(), enrolmentCode: 'open-sesame' });
+    room = await startSimulatedRoom({ ...options(), enrolmentCode: broker.code });
     engineer = await newEngineer(broker, scopes);
     await broker.push([engineer.listed()]);
     credential = await engineer.credential();

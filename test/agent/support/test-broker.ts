@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeJwt, decodeProtectedHeader, importJWK, jwtVerify, type JWK, type JWTPayload } from 'jose';
+import { enrolmentCodeSuffix } from '../../../src/domain/enrolment-code.ts';
 import { newId, type DeviceId, type GrantId, type PersonId, type TenantId } from '../../../src/domain/ids.ts';
 import { newSigningKey, signToken, type SigningKey } from './signing-key.ts';
 
@@ -12,6 +13,8 @@ export interface ListedGrant {
   readonly startsAt: string;
   readonly expiresAt: string;
 }
+
+const ledgerKey = 'ledger.test/eu+1a2b3c4d+AdS2bDYuF7k4TTBPjRkCg1lOQ9kTBaQ7pTRrAy7dI3z7';
 
 interface PublishedKey {
   readonly key: SigningKey;
@@ -26,6 +29,8 @@ export interface TestBroker {
   readonly url: string;
   readonly device: DeviceId;
   readonly tenant: TenantId;
+  /** Enrols any number of devices. */
+  readonly code: string;
   readonly credentialKey: SigningKey;
   readonly statementKey: SigningKey;
   /** The key set it serves; a test may change it. */
@@ -71,6 +76,7 @@ export async function startTestBroker(now: () => number = () => Date.now()): Pro
     url,
     device: newId('device', now()),
     tenant: newId('tenant', now()),
+    code: `open-sesame-${enrolmentCodeSuffix(url, ledgerKey)}`,
     credentialKey,
     statementKey,
     keys: [
@@ -155,12 +161,12 @@ export async function startTestBroker(now: () => number = () => Date.now()): Pro
   async function enrol({ code, publicKey, proof }: Enrolling, response: ServerResponse): Promise<void> {
     const { payload, protectedHeader } = await jwtVerify(proof, await importJWK(publicKey, 'ES256'), { audience: url });
     const isRight =
-      protectedHeader.typ === 'latchkey-enrolment+jwt' && payload['code'] === code && code === 'open-sesame';
+      protectedHeader.typ === 'latchkey-enrolment+jwt' && payload['code'] === code && code === broker.code;
     if (!isRight) return json(response, 403, { detail: 'the enrolment code is not known' });
     if (broker.enrolled.some(({ x }) => x === publicKey.x)) return json(response, 409, { detail: 'known key' });
     broker.enrolled.push(publicKey);
     const { device, tenant } = broker;
-    const place = { issuer: url, jwksUri: `${url}/.well-known/jwks.json` };
+    const place = { issuer: url, jwksUri: `${url}/.well-known/jwks.json`, ledgerKey };
     json(response, 201, { id: device, tenant, name: 'Room', state: 'enrolled', ...place });
   }
 
