@@ -27,7 +27,8 @@ export interface Me {
 export interface SignInProvider {
   readonly issuer: string;
   readonly audience: string;
-  readonly clientId: string;
+  /** Null where the broker's configuration names no client for the command line. */
+  readonly clientId: string | null;
   /** What to ask the provider for, where its default will not do. */
   readonly scope?: string;
 }

@@ -39,7 +39,7 @@ export interface Client {
   clockOffset(): number;
   signInProviders(): Promise<readonly SignInProvider[]>;
   me(): Promise<Me>;
-  profiles(): Promise<Page<Profile>>;
+  profiles(): Promise<Pick<Page<Profile>, 'items'>>;
   devices(filter: Filter, limit: number): Promise<Page<Device>>;
   device(id: string): Promise<Device>;
   requests(filter: Filter, limit: number): Promise<Page<AccessRequest>>;
@@ -53,7 +53,7 @@ export interface Client {
   extend(id: string, duration: string, reason: string): Promise<AccessRequest>;
   release(id: string): Promise<Grant>;
   revoke(id: string, reason: string): Promise<Grant>;
-  review(id: string, verdict: string, comment: string): Promise<Grant>;
+  review(id: string, verdict: string, comment: string | undefined): Promise<Grant>;
   mint(grant: string, device: string, key: EngineerKey, now: () => number): Promise<Minted>;
   alarms(filter: Filter, limit: number): Promise<Page<Alarm>>;
   notices(filter: Filter, limit: number): Promise<Page<Notice>>;
@@ -87,7 +87,7 @@ export function openClient(transport: Transport): Client {
     clockOffset: () => transport.clockOffset(),
     signInProviders: async () => ((await get('/v1/sign-in')) as { providers: readonly SignInProvider[] }).providers,
     me: async () => (await get('/v1/me')) as Me,
-    profiles: async () => (await get('/v1/profiles')) as Page<Profile>,
+    profiles: async () => (await get('/v1/profiles')) as Pick<Page<Profile>, 'items'>,
     devices: (filter, limit) => list('/v1/devices', filter, limit),
     device: async (id) => (await get(`/v1/devices/${segment(id)}`)) as Device,
     requests: (filter, limit) => list('/v1/requests', filter, limit),

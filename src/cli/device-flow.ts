@@ -20,6 +20,9 @@ export interface Tokens {
   readonly expiresAt: string;
 }
 
+/** An identity provider that the command line is a client of. */
+export type UsableProvider = SignInProvider & { readonly clientId: string };
+
 export interface DeviceFlowOptions {
   readonly signal: AbortSignal;
   readonly now: () => number;
@@ -56,7 +59,7 @@ const timeoutSeconds = 20;
 const usualLifetime = 3600;
 
 /** Signs in at an identity provider by the device authorization grant (RFC 8628): any browser will do, also elsewhere. */
-export async function signInByDevice(provider: SignInProvider, options: DeviceFlowOptions): Promise<Tokens> {
+export async function signInByDevice(provider: UsableProvider, options: DeviceFlowOptions): Promise<Tokens> {
   const metadata = await discover(provider.issuer, options.signal);
   const asked = (await post(
     metadata.deviceEndpoint,
@@ -108,7 +111,7 @@ async function waitForTokens(
   throw refusal(issuer, { error: 'expired_token' });
 }
 
-function deviceParameters({ audience, clientId, scope }: SignInProvider): Record<string, string> {
+function deviceParameters({ audience, clientId, scope }: UsableProvider): Record<string, string> {
   // `resource` (RFC 8707) must be an absolute URI; providers without it go by `audience`, or by what the client is for.
   const resource: Record<string, string> = URL.canParse(audience) ? { resource: audience } : {};
   return { client_id: clientId, scope: scope ?? 'openid', audience, ...resource };

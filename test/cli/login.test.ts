@@ -2,6 +2,10 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { startIdentityProvider } from '../../src/development/identity-provider.ts';
+import { createBrowser } from '../support/browser.ts';
 import { problem, startScriptedServer, type ScriptedServer } from './support/scripted-server.ts';
 import { ada } from './support/samples.ts';
 import { jsonLinesOf, openTerminal, type Terminal } from './support/terminal.ts';
@@ -119,4 +123,48 @@ test('Ctrl-C while waiting for the browser leaves at once and signs nobody in', 
   assert.equal(login.code, 1);
   assert.match(login.stderr, /interrupted/);
   assert.ok(Date.now() - began < 3000);
+});
+
+test('login goes through the device flow and the pages of a real OpenID provider', async () => {
+  const state = mkdtempSync(join(tmpdir(), 'latchkey-provider-'));
+  const real = await startIdentityProvider({ port: 0, stateDirectory: state });
+  broker.on('GET /v1/sign-in', () => ({
+    body: { providers: [{ issuer: real.issuer, audience: 'latchkey', clientId: 'latchkey-cli' }] },
+  }));
+  broker.on('GET /v1/me', () => ({ body: me }));
+  let visit: Promise<unknown> | undefined;
+  try {
+    const login = await terminal.type(['login', broker.url, '--json'], {
+      onStdout: (text) => {
+        const { userCode } = JSON.parse(text.split('\n')[0]!) as { userCode: string };
+        visit ??= confirm(real.issuer, userCode, 'ada');
+      },
+    });
+    assert.equal(login.code, 0, login.stderr);
+    await visit;
+    const token = broker.calls.at(-1)?.headers.authorization?.split('.')[1];
+    const claims = JSON.parse(Buffer.from(token!, 'base64url').toString()) as Record<string, unknown>;
+    assert.equal(claims['aud'], 'latchkey');
+    assert.equal(claims['iss'], real.issuer);
+  } finally {
+    await real.stop();
+    rmSync(state, { recursive: true });
+  }
+});
+
+async function confirm(issuer: string, userCode: string, person: string): Promise<void> {
+  const browser = createBrowser(issuer);
+  const { fields } = await browser.get('/device');
+  const confirmed = await browser.post('/device', { ...fields, user_code: userCode, confirm: 'yes' });
+  const picked = await browser.post(confirmed.location!, { person });
+  assert.equal((await browser.get(picked.location!)).status, 200);
+}
+
+test('a provider that the command line is no client of cannot be signed in with', async () => {
+  broker.on('GET /v1/sign-in', () => ({
+    body: { providers: [{ issuer: provider.url, audience: 'latchkey', clientId: null }] },
+  }));
+  const typed = await terminal.type(['login', broker.url]);
+  assert.equal(typed.code, 1);
+  assert.match(typed.stderr, /names no identity provider.*\n.*`clients`/);
 });

@@ -3,7 +3,7 @@ import { readAddress } from '../addresses.ts';
 import type { SignInProvider } from '../answers.ts';
 import { openClient } from '../client.ts';
 import type { CommonOptions, Desk, Runner } from '../desk.ts';
-import { signInByDevice, type DeviceCode } from '../device-flow.ts';
+import { signInByDevice, type DeviceCode, type UsableProvider } from '../device-flow.ts';
 import { Failure } from '../failure.ts';
 import { readSignIns, saveSignIn } from '../sign-ins.ts';
 import { neutralise } from '../text/neutralise.ts';
@@ -59,11 +59,16 @@ async function login(desk: Desk, given: string | undefined, options: Options): P
   printer.line(`  see what you may ask for with \`latchkey profiles\``);
 }
 
-function choose(providers: readonly SignInProvider[], wanted: string | undefined): SignInProvider {
+function choose(all: readonly SignInProvider[], wanted: string | undefined): UsableProvider {
+  const providers = all.filter((provider): provider is UsableProvider => provider.clientId !== null);
   const matches = wanted === undefined ? providers : providers.filter(({ issuer }) => issuer === wanted);
   if (matches.length === 1) return matches[0]!;
   const issuers = providers.map(({ issuer }) => `\`${issuer}\``).join(', ');
-  if (providers.length === 0) throw new Failure('failed', 'the broker offers no identity provider to sign in with');
+  if (providers.length === 0) {
+    throw new Failure('failed', 'the broker names no identity provider that the command line can sign in with', {
+      hint: 'set `clients` of a provider in its configuration, or bring a token in `LATCHKEY_TOKEN`',
+    });
+  }
   throw new Failure(
     'usage',
     wanted === undefined ? 'the broker knows several identity providers' : `the broker does not know \`${wanted}\``,

@@ -5,7 +5,7 @@ import { command, idArgument, textArgument } from '../arguments.ts';
 
 interface Options extends CommonOptions {
   readonly verdict: string;
-  readonly comment: string;
+  readonly comment?: string;
 }
 
 export function addReview(program: Command, run: Runner): void {
@@ -16,7 +16,7 @@ export function addReview(program: Command, run: Runner): void {
     .addOption(
       new Option('--verdict <verdict>', 'what you found').choices(['justified', 'unjustified']).makeOptionMandatory(),
     )
-    .addOption(new Option('--comment <text>', 'why').argParser(textArgument).makeOptionMandatory())
+    .addOption(new Option('--comment <text>', 'why').argParser(textArgument))
     .action((id: string, options: Options) =>
       run(options, async (desk) => {
         const client = await desk.client();

@@ -18,6 +18,8 @@ export interface TerminalOptions {
   readonly stdin?: string;
   readonly signal?: AbortSignal;
   readonly now?: () => number;
+  /** Told all that standard output has so far, each time there is more. */
+  readonly onStdout?: (text: string) => void;
 }
 
 /** Somebody's machine: a config directory of its own, and a command line to type into. */
@@ -33,7 +35,7 @@ export function openTerminal(env: Readonly<Record<string, string>> = {}): Termin
   return {
     directory,
     async type(line, options = {}) {
-      const [stdout, stderr] = [capture(options.columns), capture(options.columns)];
+      const [stdout, stderr] = [capture(options.columns, options.onStdout), capture(options.columns)];
       const io: Io = {
         stdout: stdout.output,
         stderr: stderr.output,
@@ -57,10 +59,16 @@ export function jsonLinesOf({ stdout }: Transcript): unknown[] {
     .map((line) => JSON.parse(line) as unknown);
 }
 
-function capture(columns: number | undefined): { readonly output: Output; text(): string } {
+function capture(
+  columns: number | undefined,
+  onText?: (text: string) => void,
+): { readonly output: Output; text(): string } {
   const pieces: Buffer[] = [];
   const output: Output = {
-    write: (piece) => pieces.push(typeof piece === 'string' ? Buffer.from(piece) : Buffer.from(piece)),
+    write: (piece) => {
+      pieces.push(typeof piece === 'string' ? Buffer.from(piece) : Buffer.from(piece));
+      onText?.(Buffer.concat(pieces).toString());
+    },
     isTTY: columns !== undefined,
     columns,
   };
