@@ -41,6 +41,14 @@ const paths = {
   action: /^\/sessions\/(?<id>[a-z0-9_]{1,64})\/actions\/(?<scope>[A-Za-z0-9.:%-]{1,128})$/,
 };
 
+/** Bytes of all headers together, and milliseconds; the last says how often the others are looked after. */
+const limits = {
+  maxHeaderSize: 16_384,
+  requestTimeout: 10_000,
+  headersTimeout: 5_000,
+  connectionsCheckingInterval: 1_000,
+} as const;
+
 /**
  * Opens the door of contract §8 over plain http on loopback. Every call brings credential and proof, is verified anew,
  * and is bounded in size and time.
@@ -48,7 +56,7 @@ const paths = {
 export async function openDoor(options: DoorOptions): Promise<Door> {
   const { verifier, sessions, reporter, actions, log = () => undefined } = options;
   const counts: Partial<Record<RefusalCode, number>> = {};
-  const server = createServer({ maxHeaderSize: 16_384, requestTimeout: 10_000, headersTimeout: 5_000 });
+  const server = createServer(limits);
   server.maxConnections = 256;
   await listen(server, options);
   const { port, family } = server.address() as AddressInfo;
@@ -76,7 +84,8 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     const verified = await verify(call);
     if (!reporter.hasRoom()) throw new DoorError('unavailable', 'the device has too much to report to begin anything');
     const session = sessions.open(verified);
-    if (!session) throw new DoorError('unavailable', 'the device has as many sessions as it takes');
+    if (!session)
+      throw new DoorError('unavailable', 'the device has as many sessions as it takes, or as one grant may have');
     requireRunning(session);
     log('a session is open', { session: session.id, grant: session.grant });
     sendJson(call.response, 201, describe(session));

@@ -1,7 +1,7 @@
 import { compactVerify } from 'jose';
 import { CompactJwsError, requireCanonicalCompactJws } from '../domain/compact-jws.ts';
 import type { DeviceId, GrantId, PersonId } from '../domain/ids.ts';
-import { elapsedSince, machineClocks, type Clocks, type Mark } from './elapsed.ts';
+import { elapsedSince, machineClocks, mark, type Clocks, type Mark } from './elapsed.ts';
 import type { BrokerKeys } from './jwks.ts';
 import {
   readStatement,
@@ -22,7 +22,8 @@ export interface LiveGrants {
   accept(statement: string, asked: Mark | null): Promise<void>;
   /**
    * The agent's clock, in milliseconds since the epoch: the time at which the broker read the first list of a
-   * connection, plus the larger of monotonic and wall time since that list was asked for. Null before the first one.
+   * connection, plus the larger of monotonic and wall time since that list was asked for; never behind the newest list.
+   * Null before the first one.
    */
   now(): number | null;
   /** When the first list was read: proofs made before are refused, since their use cannot be remembered. */
@@ -73,6 +74,8 @@ export function createLiveGrants(options: LiveGrantsOptions): LiveGrants {
     if (clock >= next.exp) throw new StatementError('the statement of live grants has run out');
     await rememberSeen({ version: next.version, iat: Math.max(next.iat, seen?.iat ?? 0) });
     if (asked) anchor = { iat: next.iat, asked };
+    // What the broker has read lies in the past, so a clock that is behind it is slow. It is never set back here.
+    else if (next.iat > clock) anchor = { iat: next.iat, asked: mark(clocks) };
     startedAt ??= next.iat;
     replace(next);
   }

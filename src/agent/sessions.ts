@@ -27,7 +27,7 @@ export interface Session {
 }
 
 export interface Sessions {
-  /** Opens a session. Null when there are as many as the door takes. */
+  /** Opens a session. Null when there are as many as the door takes, or as one grant may have. */
   open(verified: Verified): Session | null;
   /** The session with that id, if it is of the same grant, person and key. Others do not learn that it exists. */
   find(id: string, verified: Verified): Session | null;
@@ -63,6 +63,8 @@ interface Entry {
 
 /** How often the clock is looked at for jumps: a machine that slept wakes to timers that are late. */
 const tickMs = 1_000;
+/** So that nobody can take the whole door. */
+const maxSessionsPerGrant = 8;
 const longestTimerMs = 60_000;
 
 /**
@@ -152,7 +154,8 @@ export function createSessions({ liveGrants, reporter, maxSessions = 64 }: Sessi
 
   return {
     open(verified) {
-      if (entries.size >= maxSessions) return null;
+      const ofGrant = [...entries.values()].filter(({ session }) => session.grant === verified.grant);
+      if (entries.size >= maxSessions || ofGrant.length >= maxSessionsPerGrant) return null;
       const entry = makeEntry(verified);
       const { session } = entry;
       entries.set(session.id, entry);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
@@ -23,7 +24,17 @@ const work: Action = async (_args, { signal, stdout }) => {
   atWork -= 1;
   return 0;
 };
+/** Bytes that the action `app.flood` has got rid of: it writes without end. */
+let flooded = 0;
+const flood: Action = async (_args, { signal, stdout }) => {
+  while (!signal.aborted) {
+    await stdout('x'.repeat(65_536));
+    flooded += 65_536;
+  }
+  return 0;
+};
 const actions = new Map<string, Action>([
+  ['app.flood', flood],
   [
     'device.inspect',
     async (args, { stdout, stderr }) => {
@@ -54,7 +65,7 @@ after(async () => {
   await rm(directory, { recursive: true });
 });
 beforeEach(async () => {
-  engineer = await newEngineer(broker, ['device.inspect', 'usb.reset', 'app.restart', 'no.handler']);
+  engineer = await newEngineer(broker, ['device.inspect', 'usb.reset', 'app.restart', 'app.flood', 'no.handler']);
   await list(engineer.listed());
 });
 afterEach(() => list());
@@ -62,6 +73,11 @@ afterEach(() => list());
 async function list(...grants: TestBroker['grants']): Promise<void> {
   await broker.push(grants);
   await sleep(30);
+}
+
+async function until(what: () => boolean): Promise<void> {
+  for (let tries = 0; !what() && tries < 500; tries++) await sleep(10);
+  assert.ok(what());
 }
 
 const call = (parts: DoorCall) => engineer.call(agent.doorUrl, parts);
@@ -83,7 +99,7 @@ describe('a door', () => {
     assert.equal(opened.status, 201);
     const { session, scopes, expiresAt, renewBefore } = opened.json as Record<string, string>;
     assert.match(session!, /^ses_/);
-    assert.deepEqual(scopes, ['device.inspect', 'usb.reset', 'app.restart', 'no.handler']);
+    assert.deepEqual(scopes, ['device.inspect', 'usb.reset', 'app.restart', 'app.flood', 'no.handler']);
     assert.ok(Date.parse(renewBefore!) > Date.now() && Date.parse(renewBefore!) < Date.parse(expiresAt!));
 
     const path = `/sessions/${session}`;
@@ -210,6 +226,15 @@ describe('a door', () => {
     assert.equal((await act(path, 'device.inspect', credential)).status, 200);
   });
 
+  it('gives one grant no more than eight sessions at once', async () => {
+    const credential = await engineer.credential();
+    for (let i = 0; i < 8; i++) await engineer.open(agent.doorUrl, credential);
+    assert.equal((await call({ method: 'POST', path: '/sessions', credential })).status, 503);
+    const other = await newEngineer(broker, ['device.inspect']);
+    await list(engineer.listed(), other.listed());
+    await other.open(agent.doorUrl, await other.credential());
+  });
+
   it('has nothing elsewhere and no other methods', async () => {
     assert.equal((await call({ method: 'GET', path: '/' })).status, 404);
     const { status, headers } = await call({ method: 'GET', path: '/sessions' });
@@ -261,6 +286,31 @@ describe('a session ends', () => {
     assert.deepEqual((await answer).lines.at(-1), { ended: 'expired' });
     assert.equal((await act(lives, 'device.inspect', fresh)).status, 200);
     assert.equal((await act(dies, 'device.inspect', fresh)).status, 404);
+  });
+
+  it('under a client that does not read, which holds up the action and not the end', async () => {
+    const credential = await engineer.credential();
+    const path = await engineer.open(agent.doorUrl, credential);
+    const url = new URL(`${agent.doorUrl}${path}/actions/app.flood`);
+    const dpop = await makeProof(engineer.key, { method: 'POST', url: url.href, credential, now: Date.now() });
+    const socket = connect(Number(url.port), url.hostname);
+    const head = [
+      `POST ${url.pathname} HTTP/1.1`,
+      `host: ${url.host}`,
+      `authorization: DPoP ${credential}`,
+      `dpop: ${dpop}`,
+    ];
+    socket.pause();
+    socket.write(`${head.join('\r\n')}\r\ncontent-length: 0\r\n\r\n`);
+    await until(() => flooded > 0);
+    await sleep(300);
+    const before = flooded;
+    await sleep(300);
+    assert.equal(flooded, before, 'the action waits for its client');
+    assert.ok(flooded < 32 * 1_048_576, `${flooded} bytes are on their way to nobody`);
+    await broker.push([]);
+    assert.equal((await broker.event('session.ended', engineer.grant))['cause'], 'grant-not-live');
+    socket.destroy();
   });
 
   it('when its client goes away, as far as the action is concerned', async () => {

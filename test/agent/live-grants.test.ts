@@ -116,6 +116,16 @@ describe('a statement of live grants', () => {
     assert.equal(at.liveGrants.now(), testStart + 40_000);
   });
 
+  it('shows a clock that it is slow, and sets it forward, never back', async () => {
+    at.clock.pass(10_000);
+    const ahead = testStart / 1_000 + 13;
+    await at.liveGrants.accept(await at.broker.statement({ iat: ahead, exp: ahead + 60 }), null);
+    assert.equal(at.liveGrants.now(), testStart + 13_000);
+    const behind = testStart / 1_000 + 11;
+    await at.liveGrants.accept(await at.broker.statement({ iat: behind, exp: behind + 60 }), null);
+    assert.equal(at.liveGrants.now(), testStart + 13_000);
+  });
+
   it('is judged one after the other, so that of two at once the later version stays', async () => {
     const next = await at.broker.statement({ version: 2, grants: [] });
     const same = await at.broker.statement({ version: 1 });
