@@ -31,6 +31,15 @@ export type LoadedBundle =
  * belong to it. Never throws.
  */
 export function loadBundle(files: ReadonlyMap<string, string>): LoadedBundle {
+  try {
+    return load(files);
+  } catch (error) {
+    const message = `the policy engine gave up: ${error instanceof Error ? error.message : String(error)}`;
+    return { ok: false, mistakes: [{ file: 'schema.cedarschema', line: 1, column: 1, message }] };
+  }
+}
+
+function load(files: ReadonlyMap<string, string>): LoadedBundle {
   const own = new Map([...files].filter(([file]) => belongs(file)).sort(([a], [b]) => compareText(a, b)));
   const strange = [...own.keys()].filter((file) => kindOf(file) === null);
   const mistakes = strange.map((file) =>
@@ -54,7 +63,10 @@ export function loadBundle(files: ReadonlyMap<string, string>): LoadedBundle {
     actions: schema?.actions ?? new Map(),
     facts: schema?.facts ?? new Map(),
   };
-  if (schema) mistakes.push(...validationMistakes(schema, policies, own), ...questionMistakes(schema, engine));
+  if (schema) {
+    mistakes.push(...validationMistakes(schema, policies, own));
+    if (inSchema.length === 0) mistakes.push(...questionMistakes(schema, engine));
+  }
   if (mistakes.length > 0) return { ok: false, mistakes: inReadingOrder(mistakes) };
   return { ok: true, bundle: { digest, profiles, files: own, engine } };
 }

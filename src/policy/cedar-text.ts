@@ -31,6 +31,47 @@ export function splitStatements(text: string): Statement[] {
   return statements;
 }
 
+// The engine descends into a policy by recursion, and one that is too deep for its stack leaves it unusable: nothing
+// would be allowed and no bundle loaded until the next start. Both bounds stay well below what it was seen to bear.
+const deepest = 32;
+const mostOperators = 200;
+
+const skipped = String.raw`"[^"\\]*(?:\\.[^"\\]*)*"?|//[^\n]*`;
+const operator = String.raw`&&|\|\||[<>=!]=|[-+*!.<>]|\b(?:if|has|like|in|is)\b`;
+
+export interface Excess {
+  readonly index: number;
+  readonly message: string;
+}
+
+/** Where and why a policy is more than the engine can be trusted with; null when it is not. */
+export function tooMuchInPolicy(text: string): Excess | null {
+  return tooMuch(text, new RegExp(`${skipped}|(?<opens>[([{])|(?<closes>[)\\]}])|(?<operator>${operator})`, 'gs'));
+}
+
+/** The same for a schema, where `Set<…>` nests too and nothing is computed. */
+export function tooMuchInSchema(text: string): Excess | null {
+  return tooMuch(text, new RegExp(`${skipped}|(?<opens>[([{<])|(?<closes>[)\\]}>])`, 'gs'));
+}
+
+function tooMuch(text: string, tokens: RegExp): Excess | null {
+  let depth = 0;
+  let operators = 0;
+  for (const { index, groups } of text.matchAll(tokens)) {
+    if (groups?.['opens']) depth++;
+    if (groups?.['closes']) depth = Math.max(0, depth - 1);
+    if (groups?.['operator']) operators++;
+    if (depth > deepest) return { index, message: `nested more than ${deepest} deep` };
+    if (operators > mostOperators) {
+      return {
+        index,
+        message: `more than ${mostOperators} operators; use several policies, or a set and \`contains\``,
+      };
+    }
+  }
+  return null;
+}
+
 /** The index of the first character that is neither white space nor part of a comment. */
 function skipBlank(text: string, from: number): number {
   let i = from;

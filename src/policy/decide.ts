@@ -1,6 +1,6 @@
 import type { Bundle } from './bundle.ts';
 import { ask } from './engine.ts';
-import type { Inputs } from './engine.ts';
+import type { Answer, Inputs } from './engine.ts';
 import { reasonsFor } from './explain.ts';
 import { inputsFor } from './inputs.ts';
 import type { Decision, Question } from './question.ts';
@@ -21,7 +21,9 @@ export function decide(bundle: Bundle, question: Question): Decision {
 
 /** Makes a recorded decision again from its inputs: the same bundle gives the same answer. Never throws. */
 export function redecide(bundle: Bundle, inputs: unknown): Decision {
-  const answer = ask(bundle.engine, inputs as Inputs);
+  const answer: Answer = isShallow(inputs, deepestInputs)
+    ? ask(bundle.engine, inputs as Inputs)
+    : { allowed: false, determining: [], errors: [{ policy: null, message: 'nested too deeply' }] };
   return {
     allowed: answer.allowed,
     policies: answer.determining,
@@ -29,4 +31,12 @@ export function redecide(bundle: Bundle, inputs: unknown): Decision {
     digest: bundle.digest,
     inputs,
   };
+}
+
+// The engine reads inputs by recursion, and what is too deep for its stack leaves it unusable. Ours go down to 6.
+const deepestInputs = 16;
+
+function isShallow(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return depth > 0 && Object.values(value).every((inner) => isShallow(inner, depth - 1));
 }

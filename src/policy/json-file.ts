@@ -40,9 +40,10 @@ export function readJsonFile<T>(file: string, text: string, validate: ValidateFu
   return { value: null, mistakes, mistake };
 }
 
-/** For a name that should not be there the name's own place, otherwise the value's. */
+/** Where to point: at the member that should not be there, at the second of two alike, otherwise at the value. */
 function pointerOf({ instancePath, keyword, params }: ErrorObject): string {
-  const name = (params as Record<string, unknown>)['additionalProperty'];
+  const { additionalProperty: name, i: later } = params as Record<string, unknown>;
+  if (keyword === 'uniqueItems') return `${instancePath}/${String(later)}`;
   if (keyword !== 'additionalProperties' || typeof name !== 'string') return instancePath;
   return `${instancePath}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
@@ -52,6 +53,7 @@ function sentence({ instancePath, keyword, params, message }: ErrorObject): stri
   const { additionalProperty, format, allowedValues } = params as Record<string, unknown>;
   if (keyword === 'additionalProperties')
     return `${where} has \`${String(additionalProperty)}\`, which is not known here`;
+  if (keyword === 'uniqueItems') return `${where} has this twice`;
   if (format === 'latchkey-duration') return `${where} must be a duration above zero such as \`PT1H\` or \`P1D\``;
   if (Array.isArray(allowedValues)) return `${where} must be one of ${allowedValues.map((v) => `\`${v}\``).join(', ')}`;
   return `${where} ${message ?? 'is not as it should be'}`;

@@ -1,6 +1,6 @@
 import { policyToJson } from '@cedar-policy/cedar-wasm/nodejs';
 import type { DetailedError, PolicyJson } from '@cedar-policy/cedar-wasm/nodejs';
-import { splitStatements } from './cedar-text.ts';
+import { splitStatements, tooMuchInPolicy } from './cedar-text.ts';
 import type { Statement } from './cedar-text.ts';
 import type { Policy } from './engine.ts';
 import { placeholderNames, placeholdersIn, reservedIds } from './explain.ts';
@@ -22,6 +22,11 @@ export function readPolicies(file: string, text: string): { policies: PlacedPoli
   const policies: PlacedPolicy[] = [];
   const mistakes: Mistake[] = [];
   for (const statement of splitStatements(text)) {
+    const excess = tooMuchInPolicy(statement.text);
+    if (excess) {
+      mistakes.push(mistakeAt(file, text, statement.start + excess.index, excess.message));
+      continue;
+    }
     const parsed = policyToJson(statement.text);
     if (parsed.type === 'failure') {
       mistakes.push(...parsed.errors.flatMap((error) => engineMistakes(file, text, statement, error)));

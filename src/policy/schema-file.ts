@@ -1,5 +1,6 @@
 import { checkParseSchema, schemaToJsonWithResolvedTypes } from '@cedar-policy/cedar-wasm/nodejs';
 import type { DetailedError, SchemaJson, Type, TypeOfAttribute } from '@cedar-policy/cedar-wasm/nodejs';
+import { tooMuchInSchema } from './cedar-text.ts';
 import type { FactType } from './engine.ts';
 import { compareText, indexOfByte, mistakeAt } from './mistake.ts';
 import type { Mistake } from './mistake.ts';
@@ -24,6 +25,11 @@ export function readSchema(files: readonly SchemaFile[]): { schema: PolicySchema
   if (files.length === 0) {
     return { schema: null, mistakes: [mistakeAt('schema.cedarschema', '', 0, 'the bundle has no schema')] };
   }
+  const excess = files.flatMap(({ file, text }) => {
+    const found = tooMuchInSchema(text);
+    return found ? [mistakeAt(file, text, found.index, found.message)] : [];
+  });
+  if (excess.length > 0) return { schema: null, mistakes: excess };
   const syntax = files.flatMap(({ file, text }) =>
     errorsOf(text)
       .filter(isSyntax)
