@@ -25,7 +25,7 @@ const slips: [file: string, piece: string, replacement: string][] = [
   ['requesting.cedar', 'principal.region == context.tenant.region', 'principal.region != "US"'],
   ['requesting.cedar', 'context.profile.reviewed && context', 'context'],
   ['deciding.cedar', 'then principal in context.customerTeams', 'then principal in context.otherTeams'],
-  ['deciding.cedar', 'principal has employer && principal.employer != "customer"', 'true'],
+  ['deciding.cedar', 'principal.employer != "customer"', 'principal.employer == "provider"'],
   ['ending.cedar', 'context.isHolder || context.isSameHuman', 'context.isHolder'],
   ['ending.cedar', '[Team::"room-leads", Team::"operators"]', '[Team::"operators"]'],
   ['seeing.cedar', '[Team::"operators", Team::"auditors"]', '[Team::"auditors"]'],
