@@ -61,6 +61,10 @@ async function act(
   // A prompt keeps the terminal in raw mode, where Ctrl-C is a key of the prompt's and no signal.
   lines.on('SIGINT', interrupt);
   try {
+    // Asked at the door, a slip of the finger would stand in the ledger as a refusal.
+    if (!session.scopes.includes(scope)) {
+      throw new Failure('usage', `the session allows no \`${scope}\``, { hint: 'type `help` to see what it allows' });
+    }
     const args = readActionArguments(texts);
     const end = await session.act(
       scope,

@@ -26,9 +26,8 @@ export function deviceName(device: Device): string {
   return device.name || (typeof hostname === 'string' && hostname) || device.id;
 }
 
-/** The names of several devices for a narrow column: the first, and how many more. */
+/** The names of devices for a narrow column: of several their number comes first, so that cutting never hides it. */
 export function namesInShort(ids: readonly string[], names: DeviceNames): string {
-  const [first, ...rest] = ids;
-  if (first === undefined) return 'none';
-  return rest.length === 0 ? names(first) : `${names(first)} +${rest.length}`;
+  const listed = ids.map(names).join(', ') || 'none';
+  return ids.length > 1 ? `${ids.length}: ${listed}` : listed;
 }

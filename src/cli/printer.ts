@@ -55,6 +55,14 @@ export function openPrinter(io: Io, json: boolean): Printer {
     io.stderr.write(`${neutraliseButColours(text)}\n`);
   }
 
+  /** On a terminal broken at words; elsewhere one line, so that it can be searched. */
+  function noteWrapped(text: string, indent: string, lead = indent): void {
+    const room = io.stderr.isTTY === true ? columnsOf(io.stderr) - 10 : Number.POSITIVE_INFINITY;
+    const [first, ...rest] = wrapToWidth(neutralise(text), room);
+    note(lead + first);
+    for (const line of rest) note(`${indent || '  '}${line}`);
+  }
+
   return {
     json,
     paint,
@@ -88,14 +96,14 @@ export function openPrinter(io: Io, json: boolean): Printer {
     note,
     live,
     failure: (failure) => {
-      note(`${errorPaint.bad('latchkey:')} ${neutralise(failure.message)}`);
+      noteWrapped(failure.message, '', `${errorPaint.bad('latchkey:')} `);
       for (const reason of failure.reasons) {
         note(`  - ${neutralise(reason.message)} ${errorPaint.faint(`(${neutralise(reason.policy)})`)}`);
-        if (reason.remedy) note(`    ${neutralise(reason.remedy)}`);
+        if (reason.remedy) noteWrapped(reason.remedy, '    ');
       }
       const places = failure.errors.filter((mistake) => !failure.message.includes(mistake.message));
       for (const { pointer, message } of places) note(`  - ${neutralise(pointer || 'body')}: ${neutralise(message)}`);
-      if (failure.hint) note(`  ${neutralise(failure.hint)}`);
+      if (failure.hint) noteWrapped(failure.hint, '  ');
     },
   };
 }

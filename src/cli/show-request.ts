@@ -39,14 +39,15 @@ export async function showRequest(printer: Printer, client: Client, request: Acc
   ]);
 }
 
-/** One line for a live display or a log: where the request stands. */
+/** One phrase for a live display: where the request stands. */
 export function standing(request: AccessRequest, now: number): string {
   const until = request.state === 'pending' ? `, lapses ${relativeTime(request.lapsesAt, now)}` : '';
-  return neutralise(`${request.id} ${request.state}: ${requestOutcome(request, now)}${until}`);
+  return neutralise(`${request.state}: ${requestOutcome(request, now)}${until}`);
 }
 
 /** What someone can do once they have asked, or were given, something. */
 export function nextSteps(printer: Printer, request: AccessRequest): void {
+  if (request.state !== 'cancelled') printer.line();
   const step = (what: string, how: string): void =>
     printer.line(`  ${printer.paint.faint(`${what}:`.padEnd(15))} ${neutralise(how)}`);
   if (request.state === 'pending') {

@@ -20,11 +20,12 @@ export async function waitForDecision(desk: Desk, client: Client, first: AccessR
   const began = io.now();
   let request = first;
   const repaint = (): void => {
-    const line = `${standing(request, io.now())} (${durationWords((io.now() - began) / 1000)})`;
+    const line = `${durationWords((io.now() - began) / 1000).padEnd(6)}  ${standing(request, io.now())}`;
     printer.live(cutToWidth(line, columnsOf(io.stderr) - 1));
   };
   const clock = setInterval(repaint, 1000);
   try {
+    if (io.stderr.isTTY === true && !printer.json) printer.note(`waiting for ${request.id}; Ctrl-C leaves it as it is`);
     tell();
     while (request.state === 'pending') {
       repaint();
@@ -49,7 +50,7 @@ export async function waitForDecision(desk: Desk, client: Client, first: AccessR
 
   function tell(): void {
     printer.document(request);
-    if (io.stderr.isTTY !== true && !printer.json) printer.note(standing(request, io.now()));
+    if (io.stderr.isTTY !== true && !printer.json) printer.note(`${request.id} ${standing(request, io.now())}`);
   }
 }
 

@@ -14,6 +14,11 @@ export function stageWords({ name, from, needs }: Stage): string {
   return `${name} (${needs} of ${from.join(' or ')})`;
 }
 
+/** `lead: room-leads`, `lead: 2 of room-leads`. */
+export function stageInShort({ name, from, needs }: Stage): string {
+  return `${name}: ${needs === 1 ? '' : `${needs} of `}${from.join(' or ')}`;
+}
+
 /** Who must still agree; empty when nobody must. */
 export function openStages(request: AccessRequest): AccessRequest['stages'] {
   return request.state === 'pending' ? request.stages.filter((s) => s.approvedBy.length < s.needs) : [];

@@ -57,6 +57,7 @@ test('request finds the device by name, sends what the contract says, and tells 
       '  asked by   Ada Lovelace, 3 min ago',
       '  waits for  lead (1 of room-leads)',
       '  lapses     in 57 min',
+      '',
       `  approve with:   latchkey approve ${request.id}`,
       `  follow it with: latchkey requests ${request.id} --watch`,
       `  take it back:   latchkey cancel ${request.id}`,
@@ -116,7 +117,10 @@ test('--wait follows the request in plain lines until it is granted, and says ho
 test('--wait on a terminal shows one live line and leaves nothing of it behind', async () => {
   broker.on(`GET /v1/requests/${request.id}`, () => ({ body: granted }));
   const typed = await terminal.type(ask(oslo, '--wait'), { columns: 80 });
-  assert.match(typed.stderr.replaceAll('\r\u001b[2K', '<clear>'), /^<clear>[^<]*waiting for lead[^<]*<clear>$/);
+  assert.match(
+    typed.stderr.replaceAll('\r\u001b[2K', '<clear>'),
+    /^waiting for req_\w+; Ctrl-C leaves it as it is\n<clear>0 s +pending: waiting for lead[^<]*<clear>$/,
+  );
 });
 
 test('--wait ends with 3 on a denial, naming who said no and why, and with 1 when nobody decided', async () => {

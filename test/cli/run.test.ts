@@ -196,8 +196,9 @@ test('connect tells what went wrong and goes on', async () => {
   const typed = await converse('nonsense\ndevice.inspect oops\napp.restart seconds:=0\n');
   assert.equal(typed.code, 0);
   assert.match(typed.stderr, /`oops` is not an argument/);
-  assert.match(typed.stderr, /scope-missing/);
-  assert.equal((await converse('nonsense\n')).code, 123);
+  assert.match(typed.stderr, /the session allows no `nonsense`/);
+  assert.equal((await converse('nonsense\n')).code, 122);
+  assert.ok(!room.broker.eventsOf(room.grant.id).some(({ type }) => type === 'session.refused'));
 });
 
 test('connect ends when access ends, also between two actions', async () => {
@@ -213,5 +214,5 @@ test('connect --json is a document a line', async () => {
   const lines = jsonLinesOf(await converse('device.inspect\nnonsense\n', '--json')) as Record<string, unknown>[];
   assert.ok('session' in lines[0]!);
   assert.deepEqual(lines.at(-2), { exit: 3 });
-  assert.equal(lines.at(-1)?.['type'], 'urn:latchkey:refusal:scope-missing');
+  assert.equal(lines.at(-1)?.['type'], 'urn:latchkey:cli:usage');
 });

@@ -46,7 +46,7 @@ async function connect(desk: Desk, named: string, options: Options): Promise<num
     const name = neutralise(deviceName(device));
     printer.document({ session: session.id, grant: grant.id, device: device.id });
     printer.note(`connected to ${name}; access ends ${relativeTime(grant.expiresAt, io.now())}`);
-    printer.note(`actions: ${neutralise(session.scopes.join(', '))}; also help, exit`);
+    printer.note('type an action, `help` to see which there are, or `exit`');
     return await converse(desk, session, name, options.raw === true);
   } finally {
     await session.close();

@@ -7,7 +7,8 @@ import { findDevice } from '../find-device.ts';
 import type { TableColumn } from '../printer.ts';
 import { showGrant } from '../show-grant.ts';
 import { paintState, type Paint } from '../text/paint.ts';
-import { grantOutcome, personWords } from '../words.ts';
+import { relativeTime } from '../text/time-words.ts';
+import { personWords } from '../words.ts';
 import { command, defaultLimit, idArgument, limitArgument } from '../arguments.ts';
 
 interface Options extends CommonOptions {
@@ -64,14 +65,25 @@ async function list(desk: Desk, options: Options): Promise<void> {
 }
 
 function columns(now: number, names: DeviceNames, view: string, paint: Paint): readonly TableColumn<Grant>[] {
-  const who: TableColumn<Grant> = { title: 'WHO', value: (grant) => personWords(grant.person), shrinkTo: 8, leave: 3 };
+  const who: TableColumn<Grant> = { title: 'WHO', value: (grant) => personWords(grant.person), shrinkTo: 8 };
   return [
     { title: 'ID', value: (grant) => grant.id },
     { title: 'STATE', value: (grant) => grant.state, paint: (grant) => paintState(paint, grant.state) },
-    { title: 'PROFILE', value: (grant) => grant.profile, shrinkTo: 9 },
-    { title: 'DEVICES', value: (grant) => namesInShort(grant.devices, names), shrinkTo: 10 },
+    { title: 'PROFILE', value: (grant) => grant.profile, shrinkTo: 9, leave: 1 },
+    { title: 'DEVICES', value: (grant) => namesInShort(grant.devices, names), shrinkTo: 8 },
     ...(view === 'mine' ? [] : [who]),
-    { title: 'LASTS', value: (grant) => grantOutcome(grant, now), shrinkTo: 12, leave: 4 },
-    { title: 'REVIEW', value: (grant) => grant.review?.state ?? '', leave: 5 },
+    { title: 'WHEN', value: (grant) => whenWords(grant, now) },
+    { title: 'REVIEW', value: (grant) => grant.review?.state ?? '', leave: 2 },
+    { title: 'WHY', value: (grant) => endingWords(grant), shrinkTo: 14, leave: 3 },
   ];
+}
+
+function whenWords(grant: Grant, now: number): string {
+  if (grant.state === 'scheduled') return `starts ${relativeTime(grant.startsAt, now)}`;
+  if (grant.state === 'active') return `ends ${relativeTime(grant.expiresAt, now)}`;
+  return relativeTime(grant.endedAt ?? grant.expiresAt, now);
+}
+
+function endingWords({ state, endedBy, endReason }: Grant): string {
+  return [state === 'revoked' ? personWords(endedBy) : '', endReason].filter(Boolean).join(': ');
 }

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { CommonOptions, Runner } from '../desk.ts';
 import { neutralise } from '../text/neutralise.ts';
 import { relativeTime } from '../text/time-words.ts';
+import { wrapToWidth } from '../text/width.ts';
 import { command, defaultLimit, limitArgument } from '../arguments.ts';
 
 interface Options extends CommonOptions {
@@ -18,7 +19,9 @@ export function addNotices(program: Command, run: Runner): void {
         printer.document(page);
         if (page.items.length === 0) printer.line('there is nothing you have to be told');
         for (const { at, text, subject } of page.items) {
-          printer.line(`${printer.paint.strong(relativeTime(at, io.now()).padEnd(12))}  ${neutralise(text)}`);
+          const [first, ...rest] = wrapToWidth(neutralise(text), Math.max(20, printer.width - 14));
+          printer.line(`${printer.paint.strong(relativeTime(at, io.now()).padEnd(12))}  ${first}`);
+          for (const line of rest) printer.line(`${' '.repeat(14)}${line}`);
           printer.line(`${' '.repeat(12)}  ${printer.paint.faint(neutralise(subject))}`);
         }
       }),

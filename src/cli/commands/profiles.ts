@@ -3,15 +3,20 @@ import type { Profile } from '../answers.ts';
 import type { CommonOptions, Runner } from '../desk.ts';
 import type { TableColumn } from '../printer.ts';
 import { isoDurationWords } from '../text/time-words.ts';
-import { stageWords } from '../words.ts';
+import { stageInShort } from '../words.ts';
 import { command } from '../arguments.ts';
 
 const columns: readonly TableColumn<Profile>[] = [
   { title: 'PROFILE', value: (profile) => profile.name },
-  { title: 'SCOPES', value: (profile) => profile.scopes.join(' '), shrinkTo: 24 },
-  { title: 'NEEDS', value: (profile) => profile.stages.map(stageWords).join(', ') || 'nobody', shrinkTo: 16 },
+  { title: 'SCOPES', value: (profile) => profile.scopes.join(' '), shrinkTo: 21, wrap: true },
+  {
+    title: 'NEEDS',
+    value: (profile) => profile.stages.map(stageInShort).join(', ') || 'nobody',
+    shrinkTo: 18,
+    wrap: true,
+  },
   { title: 'LONGEST', value: (profile) => isoDurationWords(profile.longest) },
-  { title: 'DATA', value: (profile) => profile.dataClasses.join(', '), shrinkTo: 12, leave: 1 },
+  { title: 'DATA', value: (profile) => profile.dataClasses.join(', '), shrinkTo: 12, wrap: true, leave: 1 },
 ];
 
 export function addProfiles(program: Command, run: Runner): void {

@@ -84,22 +84,27 @@ function columns(now: number, names: DeviceNames, view: string, paint: Paint): r
     shrinkTo: 8,
     leave: 3,
   };
+  const state: TableColumn<AccessRequest> = {
+    title: 'STATE',
+    value: (request) => request.state,
+    paint: (request) => paintState(paint, request.state),
+  };
   return [
     { title: 'ID', value: (request) => request.id },
-    { title: 'STATE', value: (request) => request.state, paint: (request) => paintState(paint, request.state) },
-    { title: 'PROFILE', value: (request) => request.profile, shrinkTo: 9 },
-    { title: 'DEVICES', value: (request) => namesInShort(request.devices, names), shrinkTo: 10 },
+    ...(view === 'approvable' ? [] : [state]),
+    { title: 'PROFILE', value: (request) => request.profile, shrinkTo: 11 },
+    { title: 'DEVICES', value: (request) => namesInShort(request.devices, names), shrinkTo: 8 },
     ...(view === 'mine' ? [] : [who]),
-    { title: 'FOR', value: (request) => isoDurationWords(request.duration), leave: 4 },
-    { title: 'ASKED', value: (request) => relativeTime(request.createdAt, now), leave: 5 },
+    { title: 'FOR', value: (request) => isoDurationWords(request.duration), leave: 5 },
+    { title: 'ASKED', value: (request) => relativeTime(request.createdAt, now), leave: 6 },
     {
-      title: 'WAITS FOR',
+      title: 'NEEDS',
       value: (request) =>
         openStages(request)
           .map(({ name }) => name)
           .join(', '),
-      shrinkTo: 6,
-      leave: 6,
+      shrinkTo: 8,
+      leave: 4,
     },
     { title: 'REASON', value: (request) => request.reason ?? '', shrinkTo: 10, leave: 7 },
   ];

@@ -1,4 +1,4 @@
-import { cutToWidth, textWidth } from './width.ts';
+import { cutToWidth, textWidth, wrapToWidth } from './width.ts';
 
 /** One column of a table. Without `shrinkTo` its values are never cut: ids, states. */
 export interface Column {
@@ -8,6 +8,8 @@ export interface Column {
   /** When shrinking is not enough, columns go away altogether, the highest number first; without it, never. */
   readonly leave?: number;
   readonly align?: 'left' | 'right';
+  /** What does not fit into the column goes on below, instead of being cut off. */
+  readonly wrap?: boolean;
 }
 
 /** A cell: its text, and what colours it once it has been cut and padded. */
@@ -44,7 +46,16 @@ export function layOutTable(
       .join(gap)
       .trimEnd();
   const titles = columns.map((column) => ({ text: column.title, paint: paintTitle }));
-  return [titles, ...cells].map(line);
+  return [line(titles), ...cells.flatMap((row) => wrapRow(columns, row, widths).map(line))];
+}
+
+/** One row as the rows that it takes once the cells of wrapping columns are broken to their widths. */
+function wrapRow(columns: readonly Column[], row: readonly Cell[], widths: readonly number[]): Cell[][] {
+  const broken = row.map(({ text }, index) => (columns[index]?.wrap ? wrapToWidth(text, widths[index]!) : [text]));
+  const height = Math.max(1, ...broken.map((lines) => lines.length));
+  return Array.from({ length: height }, (_, line) =>
+    row.map((cell, index) => ({ ...cell, text: broken[index]?.[line] ?? '' })),
+  );
 }
 
 function columnsThatFit(columns: readonly Column[], natural: readonly number[], width: number): number[] {

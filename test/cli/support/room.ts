@@ -66,7 +66,7 @@ export async function openRoom(): Promise<Room> {
   const agent = await startAgent({
     brokerUrl: broker.url,
     stateDirectory: directory,
-    enrolmentCode: 'open-sesame',
+    enrolmentCode: broker.code,
     actions,
     facts: () => ({ serial: 'SN-1' }),
     inUse: () => false,

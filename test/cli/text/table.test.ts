@@ -34,6 +34,15 @@ test('a table far too wide drops what may go and keeps the ids whole', () => {
   assert.deepEqual(layOutTable(columns, rows, 20), ['ID            FOR', 'a-long-id   5 min', 'b          30 min']);
 });
 
+test('a column that wraps goes on below instead of being cut', () => {
+  const wrapping: readonly Column[] = [{ title: 'ID' }, { title: 'SCOPES', shrinkTo: 6, wrap: true }, { title: 'FOR' }];
+  assert.deepEqual(layOutTable(wrapping, [['a', 'one two three', '1 h']], 16), [
+    'ID  SCOPES   FOR',
+    'a   one two  1 h',
+    '    three',
+  ]);
+});
+
 test('wide letters, emoji and combining marks take the columns they take on a terminal', () => {
   assert.equal(textWidth('会議室'), 6);
   assert.equal(textWidth('👩‍🔧 ok'), 5);
