@@ -44,8 +44,8 @@ const paths = {
 /** Bytes of all headers together, and milliseconds; the last says how often the others are looked after. */
 const limits = {
   maxHeaderSize: 16_384,
-  requestTimeout: 10_000,
-  headersTimeout: 5_000,
+  requestTimeout: 5_000,
+  headersTimeout: 3_000,
   connectionsCheckingInterval: 1_000,
 } as const;
 

@@ -7,7 +7,7 @@ export class StateError extends Error {
   override readonly name = 'StateError';
 }
 
-/** Reads a JSON file of the state directory; null when there is none. @throws StateError when it is not JSON. */
+/** Reads a JSON file of the state directory; null when there is none. @throws StateError when it is broken. */
 export async function readState(directory: string, name: string): Promise<unknown> {
   const path = join(directory, name);
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -16,9 +16,12 @@ export async function readState(directory: string, name: string): Promise<unknow
   });
   if (text === null) return null;
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    // A file that says `null` is a broken one, and must not pass for one that is not there.
+    if (value !== null) return value;
+    throw new SyntaxError('null');
   } catch {
-    throw new StateError(`\`${path}\` is not JSON; restore it, or remove the directory and enrol again`);
+    throw new StateError(`\`${path}\` cannot be read; restore it, or remove the directory and enrol again`);
   }
 }
 

@@ -70,9 +70,13 @@ beforeEach(async () => {
 });
 afterEach(() => list());
 
+/** Lists these grants and waits until the agent has heard of it: then it knows the one listed with them. */
 async function list(...grants: TestBroker['grants']): Promise<void> {
-  await broker.push(grants);
-  await sleep(30);
+  const last = await newEngineer(broker, ['device.inspect']);
+  await broker.push([...grants, last.listed()]);
+  const credential = await last.credential();
+  const path = await last.openSoon(agent.doorUrl, credential);
+  await last.call(agent.doorUrl, { method: 'DELETE', path, credential });
 }
 
 async function until(what: () => boolean): Promise<void> {

@@ -39,7 +39,7 @@ describe('the device’s key', () => {
     await writeFile(path, '{"kty":"oct","k":"AAAA"}');
     await assert.rejects(loadDeviceKey(directory), { name: 'StateError', message: /not a private EC key/ });
     await writeFile(path, '{"kty":');
-    await assert.rejects(loadDeviceKey(directory), { name: 'StateError', message: /is not JSON/ });
+    await assert.rejects(loadDeviceKey(directory), { name: 'StateError', message: /cannot be read/ });
   });
 });
 

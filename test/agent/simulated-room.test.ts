@@ -35,24 +35,13 @@ describe('a simulated room', () => {
     engineer = await newEngineer(broker, scopes);
     await broker.push([engineer.listed()]);
     credential = await engineer.credential();
-    path = await openSoon();
+    path = await engineer.openSoon(room.doorUrl, credential);
   });
   after(async () => {
     await room.stop();
     await broker.close();
     await rm(directory, { recursive: true });
   });
-
-  /** The statement just pushed needs a moment to arrive. */
-  async function openSoon(): Promise<string> {
-    for (let tries = 0; ; tries++) {
-      try {
-        return await engineer.open(room.doorUrl, credential);
-      } catch (error) {
-        if (tries > 50) throw error;
-      }
-    }
-  }
 
   async function run(scope: string, args: object = {}) {
     const call = { method: 'POST', path: `${path}/actions/${scope}`, credential, body: { args } };

@@ -1,4 +1,5 @@
 import { request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { newId, type GrantId, type PersonId } from '../../../src/domain/ids.ts';
 import { makeProof, newSigningKey, signToken, type SigningKey } from './signing-key.ts';
 import type { ListedGrant, TestBroker } from './test-broker.ts';
@@ -32,6 +33,8 @@ export interface Engineer {
   call(doorUrl: string, call: DoorCall): Promise<DoorAnswer>;
   /** Opens a session and returns its path. */
   open(doorUrl: string, credential: string): Promise<string>;
+  /** As `open`, once the agent has heard of the grant. */
+  openSoon(doorUrl: string, credential: string): Promise<string>;
 }
 
 export async function newEngineer(broker: TestBroker, scopes: readonly string[]): Promise<Engineer> {
@@ -75,6 +78,16 @@ export async function newEngineer(broker: TestBroker, scopes: readonly string[])
       const { status, json, text } = await engineer.call(doorUrl, { method: 'POST', path: '/sessions', credential });
       if (status !== 201) throw new Error(`no session: ${status} ${text}`);
       return `/sessions/${json['session'] as string}`;
+    },
+    async openSoon(doorUrl, credential) {
+      for (let tries = 0; ; tries++) {
+        try {
+          return await engineer.open(doorUrl, credential);
+        } catch (error) {
+          if (tries >= 500 || !String(error).includes('grant-not-live')) throw error;
+          await sleep(10);
+        }
+      }
     },
   };
   return engineer;
