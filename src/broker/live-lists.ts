@@ -90,20 +90,23 @@ export function createLiveLists(context: Pick<BrokerContext, 'pool' | 'issuer' |
     want([...connections].filter(([, connection]) => connection.readAt <= due).map(([device]) => device));
   }, tick);
   let looking = false;
-  const look = setInterval(() => {
+  const lookAround = async (): Promise<void> => {
     if (looking || connections.size === 0) return;
     looking = true;
-    recentVersions(context.pool, lookBack)
-      .then((recent) => {
-        want(
-          recent
-            .filter((each) => (connections.get(each.device)?.version ?? Infinity) < each.version)
-            .map((each) => each.device),
-        );
-      })
-      .catch(() => {})
-      .finally(() => (looking = false));
-  }, lookEvery);
+    try {
+      const recent = await recentVersions(context.pool, lookBack);
+      want(
+        recent
+          .filter(({ device, version }) => (connections.get(device)?.version ?? version) < version)
+          .map((r) => r.device),
+      );
+    } catch {
+      // The next look, or the next heartbeat, finds it.
+    } finally {
+      looking = false;
+    }
+  };
+  const look = setInterval(() => void lookAround(), lookEvery);
   for (const timer of [beat, look]) timer.unref();
 
   return {

@@ -24,6 +24,7 @@ export function startSweeper(context: BrokerContext): Sweeper {
   let closed = false;
   let running: Promise<void> = Promise.resolve();
   let tidied = 0;
+  const stopping = (): boolean => closed;
 
   const sleepUntil = (at: number): void => {
     if (closed || at >= wakeAt) return;
@@ -40,7 +41,8 @@ export function startSweeper(context: BrokerContext): Sweeper {
 
   const sweep = async (): Promise<void> => {
     try {
-      while (!closed && (await recordWhatIsDue(context)) > 0);
+      let recorded = 1;
+      while (recorded > 0 && !stopping()) recorded = await recordWhatIsDue(context);
       if (Date.now() - tidied > tidyEvery) {
         tidied = Date.now();
         await tidy(context);

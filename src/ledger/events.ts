@@ -117,6 +117,7 @@ export type Fact =
   | { readonly type: 'device.unenrolled'; readonly device: DeviceId; readonly erased: boolean }
   | { readonly type: 'tenant.changed'; readonly slug: string; readonly change: 'made' | 'renamed' }
   | { readonly type: 'enrolment-code.made'; readonly expiresAt: string }
+  | { readonly type: 'person.linked'; readonly person: PersonId; readonly other: PersonId }
   | { readonly type: 'policy.loaded'; readonly policy: string }
   | {
       readonly type: 'review.completed';

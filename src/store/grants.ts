@@ -62,6 +62,12 @@ export async function findGrant(runner: Runner, id: GrantId): Promise<StoredGran
   return found && parse(found);
 }
 
+/** The grants of these ids that exist, in no particular order. */
+export async function findGrants(runner: Runner, ids: readonly GrantId[]): Promise<StoredGrant[]> {
+  if (ids.length === 0) return [];
+  return (await rows<GrantRow>(runner, 'find-grants', `${read} WHERE g.id = ANY ($1)`, [ids])).map(parse);
+}
+
 /** As `findGrant`, but the row stays locked until the transaction ends, and `now` is taken after it was. */
 export async function lockGrant(tx: Tx, id: GrantId): Promise<StoredGrant | null> {
   const locked = await row<object>(tx, 'lock-grant', 'SELECT 1 FROM grants WHERE id = $1 FOR NO KEY UPDATE', [id]);

@@ -1,6 +1,8 @@
+import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
 import { runner } from 'node-pg-migrate';
+import type { Pool } from './pool.ts';
 
 const directory = fileURLToPath(new URL('../../migrations', import.meta.url));
 const table = 'schema_migrations';
@@ -28,4 +30,27 @@ export async function migrate(adminUrl: string): Promise<string[]> {
   } finally {
     await client.end();
   }
+}
+
+/**
+ * Requires that the database has just the migrations that this broker knows.
+ * @throws Error that names `latchkey migrate`, or the newer schema that this broker is too old for.
+ */
+export async function requireCurrentSchema(pool: Pool): Promise<void> {
+  const files = await readdir(directory);
+  const known = files.filter((file) => file.endsWith('.sql')).map((file) => file.slice(0, -'.sql'.length));
+  const applied = new Set(await appliedMigrations(pool));
+  const missing = known.filter((name) => !applied.has(name));
+  if (missing.length > 0) {
+    throw new Error(`the database lacks ${missing.join(', ')}: run \`latchkey migrate --config FILE\` first`);
+  }
+  const newer = [...applied].filter((name) => !known.includes(name));
+  if (newer.length > 0) throw new Error(`the database has ${newer.join(', ')}: it belongs to a newer broker than this`);
+}
+
+async function appliedMigrations(pool: Pool): Promise<string[]> {
+  const found = await pool.query<{ there: boolean }>('SELECT to_regclass($1) IS NOT NULL AS there', [table]);
+  if (!found.rows[0]?.there) return [];
+  const { rows } = await pool.query<{ name: string }>(`SELECT name FROM ${table}`);
+  return rows.map((row) => row.name);
 }

@@ -88,9 +88,9 @@ export async function aliasesOf(runner: Runner, person: PersonId): Promise<Set<P
     runner,
     'aliases-of',
     `WITH RECURSIVE human (person) AS (
-       SELECT $1::text
+       SELECT $1::typeid
        UNION
-       SELECT next.person::text FROM human, LATERAL (
+       SELECT next.person FROM human, LATERAL (
          SELECT b.person FROM personal_data a JOIN personal_data b USING (kind, value)
            WHERE a.person = human.person AND kind <> 'name'
          UNION ALL SELECT other FROM person_links WHERE person_links.person = human.person

@@ -1,0 +1,234 @@
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import helmet from 'helmet';
+import { randomUUID } from 'node:crypto';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { LatchkeyError } from '../domain/errors.ts';
+import type { Caller } from '../broker/context.ts';
+import type { DeviceId } from '../domain/ids.ts';
+import { authenticateDevice, authenticatePerson, looksLikeDevice } from './authenticate.ts';
+import { readFormBody, readJsonBody } from './body.ts';
+import type { HttpContext } from './context.ts';
+import { idempotencyOf } from './idempotency.ts';
+import { oauthErrorOf, problemOf, statusOf } from './problems.ts';
+import { createRateLimiter } from './rate-limit.ts';
+import type { Call, Route } from './route.ts';
+import { apiRoutes } from './routes/index.ts';
+import { checker } from './validate.ts';
+
+/** Makes the API. Every route is checked, authenticated, limited and answered here, in this order, and nowhere else. */
+export function createApp(context: HttpContext): Express {
+  const app = express();
+  app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  app.set('trust proxy', context.trustedProxies.length > 0 ? [...context.trustedProxies] : false);
+  app.use(
+    helmet({
+      contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }, useDefaults: false },
+    }),
+  );
+  app.use((request, response, next) => {
+    const given = request.headers['x-request-id'];
+    const id = typeof given === 'string' && /^[\w.-]{8,64}$/.test(given) ? given : randomUUID();
+    response.set('X-Request-Id', id);
+    response.locals.requestId = id;
+    logWhenDone(context, request, response);
+    next();
+  });
+
+  const routes = apiRoutes(context);
+  const limits = {
+    person: createRateLimiter(context.rateLimits.person),
+    device: createRateLimiter(context.rateLimits.device),
+    address: createRateLimiter(context.rateLimits.address),
+  };
+  for (const [path, ofPath] of Map.groupBy(routes, (route) => route.path)) {
+    const place = app.route(path.replaceAll(/\{(\w+)\}/g, ':$1'));
+    for (const route of ofPath) place[route.method](handlerOf(context, route, limits));
+    const allowed = ofPath.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
+    place.all((request) => {
+      request.res?.set('Allow', allowed.join(', '));
+      throw new LatchkeyError(
+        'method-not-allowed',
+        `\`${request.method}\` is not offered here, only ${allowed.join(', ')}`,
+      );
+    });
+  }
+  app.use(() => {
+    throw new LatchkeyError('not-found', 'there is nothing here');
+  });
+  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
+    answerProblem(context, error, request, response, false);
+  });
+  return app;
+}
+
+type Limits = Record<'person' | 'device' | 'address', (key: string) => void>;
+
+function handlerOf(
+  context: HttpContext,
+  route: Route,
+  limits: Limits,
+): (request: Request, response: Response) => Promise<void> {
+  const checks = {
+    params: route.params && checker(route.params, 'params'),
+    query: checker(route.query ?? { type: 'object', additionalProperties: false }, 'query'),
+    body: route.body && checker(route.body, 'body'),
+  };
+  return async (request, response) => {
+    response.locals.route = route.path;
+    try {
+      const who = await authenticate(context, route, request, limits);
+      response.locals.who = who.caller?.id ?? who.device;
+      if (checks.params) checkParams(checks.params, request.params);
+      const query = { ...request.query };
+      checks.query(query);
+      const body = checks.body ? await readBody(route, request) : undefined;
+      checks.body?.(body);
+      const idempotency =
+        route.method === 'post' && who.caller ? idempotencyOf(request, who.caller.id, body, '') : null;
+      const call = { ...who, params: request.params, query, body, idempotency, request, response };
+      const answer = await route.handle(call as unknown as Call<never, never, never>);
+      if (!answer) return;
+      response.status(answer.status).set(answer.headers ?? {});
+      if (answer.body === undefined) response.end();
+      else if (typeof answer.body === 'string') response.send(answer.body);
+      else response.json(answer.body);
+    } catch (error) {
+      answerProblem(context, error, request, response, route.oauth ?? false);
+    }
+  };
+}
+
+/** An id that is not even well formed is like one that does not exist: 404, so that nobody learns which it was. */
+function checkParams(check: (value: unknown) => void, params: unknown): void {
+  try {
+    check(params);
+  } catch {
+    throw new LatchkeyError('not-found', 'there is nothing here');
+  }
+}
+
+async function readBody(route: Route, request: Request): Promise<unknown> {
+  if (route.bodyType === 'form') return { ...(await readFormBody(request)) };
+  // Where every member is optional, so is the body.
+  return (await readJsonBody(request)) ?? {};
+}
+
+interface Who {
+  readonly caller: Caller | undefined;
+  readonly device: DeviceId | undefined;
+}
+
+async function authenticate(context: HttpContext, route: Route, request: Request, limits: Limits): Promise<Who> {
+  const address = request.ip ?? 'unknown';
+  if (route.audience === 'anyone') {
+    if (route.tag !== 'Operation') limits.address(address);
+    return { caller: undefined, device: undefined };
+  }
+  const asDevice = route.audience === 'device' || (route.audience === 'person-or-device' && looksLikeDevice(request));
+  try {
+    if (asDevice) {
+      const device = await authenticateDevice(context, request);
+      limits.device(device);
+      return { caller: undefined, device };
+    }
+    const caller = await authenticatePerson(context, request);
+    limits.person(caller.id);
+    return { caller, device: undefined };
+  } catch (error) {
+    if (error instanceof LatchkeyError && error.code === 'unauthenticated') limits.address(address);
+    throw error;
+  }
+}
+
+function answerProblem(
+  context: HttpContext,
+  error: unknown,
+  request: Request,
+  response: Response,
+  oauth: boolean,
+): void {
+  const known = asKnown(error);
+  response.locals.error = known;
+  if (known.code === 'internal') {
+    context.log.error(
+      { requestId: response.locals.requestId as string, error: describe(error) },
+      'a call failed by our own fault',
+    );
+  }
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const status = statusOf[known.code];
+  if (known.code === 'unauthenticated') response.set('WWW-Authenticate', 'Bearer error="invalid_token"');
+  const retryAfter = known.retryAfter ?? (status === 503 ? 1 : undefined);
+  if (retryAfter !== undefined) response.set('Retry-After', String(retryAfter));
+  // What was not read of a body would be taken for the next call.
+  if (!request.complete) response.set('Connection', 'close');
+  response.status(status).set('Cache-Control', 'no-store');
+  if (oauth) response.json(oauthErrorOf(known));
+  else response.type('application/problem+json').send(JSON.stringify(problemOf(known)));
+}
+
+/** What is no failure of ours to foresee is a bug: its detail is for the log. Express's own refusals are the caller's. */
+function asKnown(error: unknown): LatchkeyError {
+  if (error instanceof LatchkeyError) return error;
+  const status = (error as { status?: unknown } | null)?.status;
+  if (status === 400) return new LatchkeyError('invalid-request', 'the address is not well formed');
+  return new LatchkeyError('internal', 'something went wrong on our side; the request id helps to find out what');
+}
+
+function describe(error: unknown): object {
+  if (!(error instanceof Error)) return { value: typeof error };
+  const { name, message, stack } = error;
+  const { code, constraint } = error as { code?: unknown; constraint?: unknown };
+  return { name, message, code, constraint, stack };
+}
+
+function logWhenDone(context: HttpContext, request: Request, response: Response): void {
+  const started = performance.now();
+  response.once('close', () => {
+    const { requestId, route, who, error } = response.locals as Record<string, unknown>;
+    const known = error instanceof LatchkeyError ? error : null;
+    context.log.info(
+      {
+        requestId,
+        method: request.method,
+        route: route ?? null,
+        status: response.statusCode,
+        ms: Math.round((performance.now() - started) * 10) / 10,
+        ...(who !== undefined && { who }),
+        ...(known && { code: known.code, detail: known.detail, cause: causeOf(known) }),
+      },
+      'call',
+    );
+  });
+}
+
+function causeOf(error: LatchkeyError): string | undefined {
+  return error.cause instanceof Error ? error.cause.message : undefined;
+}
+
+/** A server with bounds on how long a call may take to arrive, whose refusals before HTTP are problem documents too. */
+export function createHttpServer(app: RequestListener): Server {
+  const server = createServer(
+    { requestTimeout: 30_000, headersTimeout: 15_000, keepAliveTimeout: 65_000, maxHeaderSize: 32_768 },
+    app,
+  );
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+    if (!socket.writable) return;
+    const code =
+      error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? 'request-timeout'
+        : error.code === 'HPE_HEADER_OVERFLOW'
+          ? 'too-large'
+          : 'invalid-request';
+    const body = JSON.stringify(problemOf(new LatchkeyError(code, 'the call did not arrive whole and well formed')));
+    socket.end(
+      `HTTP/1.1 ${statusOf[code]} ${statusOf[code] === 408 ? 'Request Timeout' : 'Bad Request'}\r\nContent-Type: application/problem+json\r\n` +
+        `X-Request-Id: ${randomUUID()}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    );
+  });
+  return server;
+}

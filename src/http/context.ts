@@ -1,0 +1,37 @@
+import type { BrokerContext } from '../broker/context.ts';
+import type { LiveLists } from '../broker/live-lists.ts';
+import type { Policies } from '../broker/policies.ts';
+import type { RequestWatch } from '../broker/request-watch.ts';
+import type { IdentityProviderConfig } from './identity/types.ts';
+import type { IdentityVerifier } from './identity/identity-verifier.ts';
+import type { createPeople } from '../broker/people.ts';
+import type { RateLimit } from './rate-limit.ts';
+
+/** Where the line of each call goes. */
+export interface RequestLog {
+  info(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface RateLimits {
+  readonly person: RateLimit;
+  readonly device: RateLimit;
+  readonly address: RateLimit;
+}
+
+/** What the API stands on. */
+export interface HttpContext {
+  readonly broker: BrokerContext;
+  readonly policies: Policies;
+  readonly liveLists: LiveLists;
+  readonly requestWatch: RequestWatch;
+  readonly people: ReturnType<typeof createPeople>;
+  readonly identity: IdentityVerifier;
+  readonly identityProviders: readonly IdentityProviderConfig[];
+  readonly rateLimits: RateLimits;
+  readonly trustedProxies: readonly string[];
+  /** False before everything is up and while draining. */
+  readonly ready: () => boolean;
+  readonly databaseAnswers: () => Promise<boolean>;
+  readonly log: RequestLog;
+}

@@ -1,0 +1,35 @@
+import { LatchkeyError } from '../domain/errors.ts';
+
+export interface RateLimit {
+  /** Calls a second, on average. */
+  readonly perSecond: number;
+  /** Calls at once. */
+  readonly burst: number;
+}
+
+interface Bucket {
+  tokens: number;
+  at: number;
+}
+
+const most = 50_000;
+
+/** Token buckets, one for each key, in this process. Of the least recently seen keys, those beyond 50,000 are forgotten. */
+export function createRateLimiter(limit: RateLimit, now: () => number = Date.now): (key: string) => void {
+  const buckets = new Map<string, Bucket>();
+  /** @throws too-many-requests with the seconds to wait. */
+  return (key) => {
+    const at = now();
+    const bucket = buckets.get(key) ?? { tokens: limit.burst, at };
+    bucket.tokens = Math.min(limit.burst, bucket.tokens + ((at - bucket.at) / 1000) * limit.perSecond);
+    bucket.at = at;
+    buckets.delete(key);
+    buckets.set(key, bucket);
+    if (buckets.size > most) buckets.delete(buckets.keys().next().value!);
+    if (bucket.tokens < 1) {
+      const retryAfter = Math.max(1, Math.ceil((1 - bucket.tokens) / limit.perSecond));
+      throw new LatchkeyError('too-many-requests', 'too many calls: slow down', { retryAfter });
+    }
+    bucket.tokens -= 1;
+  };
+}

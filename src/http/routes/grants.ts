@@ -1,0 +1,259 @@
+import { createHash } from 'node:crypto';
+import { Type } from 'typebox';
+import { runCommand, type Idempotency } from '../../broker/command.ts';
+import type { Caller } from '../../broker/context.ts';
+import { releaseGrant, revokeGrant } from '../../broker/end-grant.ts';
+import { requestExtension } from '../../broker/extend-grant.ts';
+import { issueCredential } from '../../broker/issue-credential.ts';
+import type { Journal } from '../../broker/journal.ts';
+import { reviewGrant } from '../../broker/review-grant.ts';
+import { requireVisible, seenInList } from '../../broker/see.ts';
+import { verifyDpopProof } from '../../domain/dpop.ts';
+import { LatchkeyError } from '../../domain/errors.ts';
+import { grantStates } from '../../domain/grant.ts';
+import type { GrantId } from '../../domain/ids.ts';
+import { findGrant, listGrants } from '../../store/grants.ts';
+import { findTenant } from '../../store/tenants.ts';
+import type { Tx } from '../../store/transaction.ts';
+import type { HttpContext } from '../context.ts';
+import { grantExample, requestExample } from '../examples.ts';
+import { listed, pageOf } from '../lists.ts';
+import { route, type Answer, type Route } from '../route.ts';
+import * as schemas from '../schemas.ts';
+import { showGrants, showRequest } from '../show.ts';
+import { personActor, readDuration } from './read.ts';
+
+const { oneOf } = schemas;
+const params = Type.Object({ id: schemas.id('grant') });
+const answer = { description: 'the grant', schema: schemas.GrantShape, example: grantExample };
+/** A proof is refused when it is older, so it need not be remembered for longer (seconds). */
+const proofAge = 60;
+const proofFuture = 10;
+
+export function grantRoutes(context: HttpContext): Route[] {
+  const { broker } = context;
+
+  /** Runs a use case on a grant and answers with the grant as it then stands. */
+  const onGrant = (
+    caller: Caller,
+    id: GrantId,
+    idempotency: Idempotency | null,
+    work: (tx: Tx, journal: Journal) => Promise<unknown>,
+  ): Promise<Answer> =>
+    runCommand(broker, { actor: personActor(caller), idempotency }, async (tx, journal) => {
+      await work(tx, journal);
+      const { grant, now } = (await findGrant(tx, id))!;
+      const [body] = await showGrants(tx, [grant], now);
+      return { status: 200, body };
+    });
+
+  return [
+    route({
+      method: 'get',
+      path: '/v1/grants',
+      id: 'listGrants',
+      tag: 'Grants',
+      summary: 'Grants of your own, or that you may see',
+      audience: 'person',
+      rule: 'filtered to what policy lets the caller see; 403 where they have no part',
+      query: Type.Object(
+        {
+          state: Type.Optional(Type.Array(oneOf(grantStates), { maxItems: 10 })),
+          view: Type.Optional(oneOf(['mine', 'all'] as const)),
+          device: Type.Optional(schemas.id('device')),
+          tenant: Type.Optional(schemas.TenantRef),
+          ...schemas.paging,
+        },
+        { additionalProperties: false },
+      ),
+      answers: {
+        200: {
+          description: 'a page, newest first',
+          schema: schemas.listOf(schemas.GrantShape),
+          example: { items: [grantExample], next: null },
+        },
+      },
+      problems: ['invalid-request', 'not-permitted'],
+      async handle({ caller, query }) {
+        const { view = 'mine', state: states = [], device = null, tenant = null } = query;
+        const seen = seenInList(broker, caller, 'grants', view);
+        return listed(
+          pageOf('grant', query),
+          (page) => listGrants(broker.pool, { seen, states, device, tenant }, page),
+          ({ grant }) => grant.id,
+          (items) => {
+            const grants = items.map(({ grant }) => grant);
+            return showGrants(broker.pool, grants, items[0]?.now ?? new Date(0));
+          },
+        );
+      },
+    }),
+
+    route({
+      method: 'get',
+      path: '/v1/grants/{id}',
+      id: 'getGrant',
+      tag: 'Grants',
+      summary: 'A grant',
+      audience: 'person',
+      rule: 'its holder, and whoever policy lets see grants of that tenant',
+      params,
+      answers: { 200: answer },
+      problems: ['not-found'],
+      async handle({ caller, params }) {
+        const stored = await findGrant(broker.pool, params.id);
+        const tenant = stored && (await findTenant(broker.pool, stored.grant.tenant));
+        if (!stored || !tenant) throw new LatchkeyError('not-found', 'there is no such grant');
+        requireVisible(broker, caller, 'grants', { owner: stored.grant.person, tenantSlug: tenant.slug });
+        const [body] = await showGrants(broker.pool, [stored.grant], stored.now);
+        return { status: 200, body };
+      },
+    }),
+
+    route({
+      method: 'post',
+      path: '/v1/grants/{id}/credentials',
+      id: 'issueCredential',
+      tag: 'Grants',
+      summary: 'Get a credential for one device of a grant',
+      audience: 'person',
+      rule: 'its holder only, with a DPoP proof; policy is asked again: `mint`',
+      params,
+      body: schemas.CredentialWish,
+      bodyExample: { device: grantExample.devices[0] },
+      answers: {
+        201: {
+          description: 'the credential',
+          schema: schemas.CredentialShape,
+          example: {
+            credential: 'eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFUzI1NiIsImtpZCI6Ii4uLiJ9.e30.c2lnbmF0dXJl',
+            tokenType: 'DPoP',
+            expiresAt: '2026-03-01T09:36:12.000Z',
+          },
+        },
+      },
+      problems: ['invalid-request', 'invalid-dpop-proof', 'not-permitted', 'not-found', 'conflict'],
+      async handle({ caller, params, body, idempotency, request }) {
+        const now = Date.now();
+        const proof = await verifyDpopProof({
+          proof: request.headersDistinct.dpop,
+          method: 'POST',
+          url: `${broker.issuer}/v1/grants/${params.id}/credentials`,
+          now,
+          maxAgeSeconds: proofAge,
+          maxFutureSeconds: proofFuture,
+        });
+        if (!proof.ok) throw new LatchkeyError('invalid-dpop-proof', proof.reason);
+        const { jkt, replayKey } = proof;
+        const expiresAt = new Date(now + (proofAge + proofFuture + 60) * 1000);
+        const bound = idempotency && { ...idempotency, bodyHash: bodyAndKey(idempotency.bodyHash, jkt) };
+        return runCommand(broker, { actor: personActor(caller), idempotency: bound }, async (tx, journal) => ({
+          status: 201,
+          headers: { 'Cache-Control': 'no-store' },
+          body: await issueCredential(broker, tx, journal, caller, params.id, body.device, {
+            jkt,
+            replayKey,
+            expiresAt,
+          }),
+        }));
+      },
+    }),
+
+    route({
+      method: 'post',
+      path: '/v1/grants/{id}/extensions',
+      id: 'requestExtension',
+      tag: 'Grants',
+      summary: 'Ask for more time',
+      audience: 'person',
+      rule: 'its holder only; policy decides: `extend`; the same stages as the first time',
+      params,
+      body: schemas.ExtensionWish,
+      bodyExample: { duration: 'PT30M', reason: 'firmware still copying' },
+      answers: {
+        201: {
+          description: 'a request like any other',
+          schema: schemas.RequestShape,
+          example: { ...requestExample, extends: grantExample.id },
+        },
+      },
+      problems: ['invalid-request', 'not-permitted', 'not-found', 'conflict'],
+      async handle({ caller, params, body, idempotency }) {
+        const wish = { duration: readDuration(body.duration, '/duration'), reason: body.reason };
+        return runCommand(broker, { actor: personActor(caller), idempotency }, async (tx, journal) => {
+          const request = await requestExtension(broker, tx, journal, caller, params.id, wish);
+          return {
+            status: 201,
+            headers: { Location: `/v1/requests/${request.id}` },
+            body: await showRequest(tx, request, request.createdAt),
+          };
+        });
+      },
+    }),
+
+    route({
+      method: 'post',
+      path: '/v1/grants/{id}/revoke',
+      id: 'revokeGrant',
+      tag: 'Grants',
+      summary: 'End a grant against its holder’s will',
+      audience: 'person',
+      rule: 'policy decides: `revoke`; never the holder, who releases',
+      params,
+      body: schemas.RevocationWish,
+      bodyExample: { reason: 'the meeting starts early' },
+      answers: { 200: answer },
+      problems: ['invalid-request', 'not-permitted', 'not-found', 'conflict'],
+      async handle({ caller, params, body, idempotency }) {
+        return onGrant(caller, params.id, idempotency, (tx, journal) =>
+          revokeGrant(broker, tx, journal, caller, params.id, body.reason),
+        );
+      },
+    }),
+
+    route({
+      method: 'post',
+      path: '/v1/grants/{id}/release',
+      id: 'releaseGrant',
+      tag: 'Grants',
+      summary: 'Give a grant back',
+      audience: 'person',
+      rule: 'its holder only',
+      params,
+      body: schemas.Empty,
+      answers: { 200: answer },
+      problems: ['invalid-request', 'not-permitted', 'not-found', 'conflict'],
+      async handle({ caller, params, idempotency }) {
+        return onGrant(caller, params.id, idempotency, (tx, journal) =>
+          releaseGrant(broker, tx, journal, caller, params.id),
+        );
+      },
+    }),
+
+    route({
+      method: 'post',
+      path: '/v1/grants/{id}/review',
+      id: 'reviewGrant',
+      tag: 'Grants',
+      summary: 'Say whether a break-glass grant was justified',
+      audience: 'person',
+      rule: 'policy decides: `review`; another human than the holder',
+      params,
+      body: schemas.ReviewWish,
+      bodyExample: { verdict: 'justified', comment: 'the board was waiting' },
+      answers: { 200: answer },
+      problems: ['invalid-request', 'not-permitted', 'not-found', 'conflict'],
+      async handle({ caller, params, body, idempotency }) {
+        const said = { verdict: body.verdict, comment: body.comment ?? null };
+        return onGrant(caller, params.id, idempotency, (tx, journal) =>
+          reviewGrant(broker, tx, journal, caller, params.id, said),
+        );
+      },
+    }),
+  ];
+}
+
+/** A credential is answered again only to the key it is bound to. */
+function bodyAndKey(bodyHash: Buffer, jkt: string): Buffer {
+  return createHash('sha256').update(bodyHash).update(jkt).digest();
+}

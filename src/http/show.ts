@@ -1,0 +1,130 @@
+import { endedAt, reviewState, type Grant } from '../domain/grant.ts';
+import { formatDuration } from '../domain/duration.ts';
+import type { PersonId } from '../domain/ids.ts';
+import { approvedBy, type AccessRequest } from '../domain/request.ts';
+import type { Alarm } from '../store/alarms.ts';
+import type { Device } from '../store/devices.ts';
+import { findGrants } from '../store/grants.ts';
+import type { Notice, NoticeKind } from '../store/notices.ts';
+import { namesOf } from '../store/persons.ts';
+import type { Runner } from '../store/transaction.ts';
+
+/** How things look in answers (contract §4 and §5). */
+
+type Names = ReadonlyMap<PersonId, string>;
+const person = (id: PersonId, names: Names): { id: PersonId; name: string | null } => ({
+  id,
+  name: names.get(id) ?? null,
+});
+
+/** Requests as the API shows them; each that was granted with its whole grant. */
+export async function showRequests(runner: Runner, requests: readonly AccessRequest[], now: Date): Promise<object[]> {
+  const granted = requests.flatMap((request) => (request.state === 'granted' ? [request.grant] : []));
+  const grants = new Map((await findGrants(runner, granted)).map(({ grant }) => [grant.id, grant]));
+  const names = await namesOf(runner, [
+    ...requests.flatMap((r) => [r.requester, ...r.decisions.map((d) => d.by)]),
+    ...[...grants.values()].flatMap(personsOf),
+  ]);
+  return requests.map((request) => {
+    const grant = request.state === 'granted' ? grants.get(request.grant) : undefined;
+    return {
+      id: request.id,
+      state: request.state,
+      profile: request.profile,
+      tenant: request.tenant,
+      devices: request.devices,
+      duration: formatDuration(request.duration),
+      scopes: request.scopes,
+      dataClasses: request.dataClasses,
+      reason: request.reason,
+      ticket: request.ticket,
+      requester: person(request.requester, names),
+      createdAt: request.createdAt,
+      startsAt: request.startsAt,
+      lapsesAt: request.lapsesAt,
+      extends: request.extends,
+      stages: request.stages.map(({ name, from, needs }) => ({
+        name,
+        from,
+        needs,
+        approvedBy: approvedBy(request, name).map((id) => person(id, names)),
+      })),
+      decisions: request.decisions.map((d) => ({
+        by: person(d.by, names),
+        verdict: d.verdict,
+        stage: d.stage,
+        comment: d.comment,
+        narrow: d.narrow && {
+          ...d.narrow,
+          ...(d.narrow.duration !== undefined && { duration: formatDuration(d.narrow.duration) }),
+        },
+        at: d.at,
+      })),
+      grant: grant ? showGrant(grant, names, now) : null,
+    };
+  });
+}
+
+/** One request as the API shows it. */
+export async function showRequest(runner: Runner, request: AccessRequest, now: Date): Promise<object> {
+  const [shown] = await showRequests(runner, [request], now);
+  return shown!;
+}
+
+/** Grants as the API shows them. */
+export async function showGrants(runner: Runner, grants: readonly Grant[], now: Date): Promise<object[]> {
+  const names = await namesOf(runner, grants.flatMap(personsOf));
+  return grants.map((grant) => showGrant(grant, names, now));
+}
+
+function personsOf(grant: Grant): PersonId[] {
+  return [grant.person, grant.ending?.by, grant.review?.by].filter((id) => id !== null && id !== undefined);
+}
+
+function showGrant(grant: Grant, names: Names, now: Date): object {
+  const { review, ending } = grant;
+  return {
+    id: grant.id,
+    request: grant.request,
+    state: grant.state,
+    person: person(grant.person, names),
+    tenant: grant.tenant,
+    profile: grant.profile,
+    devices: grant.devices,
+    scopes: grant.scopes,
+    startsAt: grant.startsAt,
+    expiresAt: grant.expiresAt,
+    endedAt: endedAt(grant),
+    endedBy: ending?.by ? person(ending.by, names) : null,
+    endReason: ending?.reason ?? null,
+    review: review && {
+      state: reviewState(review, now),
+      dueAt: review.dueAt,
+      by: review.by && person(review.by, names),
+      verdict: review.verdict,
+    },
+  };
+}
+
+/** A device as the API shows it. */
+export function showDevice(device: Device): object {
+  const { id, tenant, name, facts, inUse, lastSeenAt, enrolledAt, unenrolledAt } = device;
+  const state = unenrolledAt ? 'unenrolled' : 'enrolled';
+  return { id, tenant, name, state, facts, door: device.door, inUse, lastSeenAt, enrolledAt };
+}
+
+export function showAlarm({ id, kind, subject, since, closedAt }: Alarm): object {
+  return { id, kind, subject, since, closedAt };
+}
+
+const noticeTexts: Record<NoticeKind, (subject: string) => string> = {
+  'break-glass-used': (grant) => `break-glass access was taken: ${grant} wants a review`,
+  'another-key-refused': (grant) => `a credential for ${grant} was asked for with another key than yours, and refused`,
+  'grant-revoked': (grant) => `${grant} was revoked`,
+  'request-decided': (request) => `${request} was decided`,
+  'review-overdue': (grant) => `the review of ${grant} is overdue`,
+};
+
+export function showNotice({ id, kind, subject, at }: Notice): object {
+  return { id, kind, subject, at, text: noticeTexts[kind](subject) };
+}

@@ -1,0 +1,136 @@
+#!/usr/bin/env node
+import { parseArgs } from 'node:util';
+import { readPolicyFiles } from './broker/policies.ts';
+import { runCli, type ServerCommand } from './cli/main.ts';
+import { ConfigError, readConfig, type Config } from './config.ts';
+
+/** How long a second signal waits before it ends the process as it is, in milliseconds. */
+const exitCodes = { done: 0, failed: 1, usage: 2 } as const;
+
+const configUsage = (command: string): string => `usage: latchkey ${command} --config FILE`;
+
+/** Runs `work` with the configuration that the arguments name. Exits 2 when it cannot be used (contract §1, §2). */
+async function withConfig(
+  command: string,
+  argv: readonly string[],
+  work: (config: Config) => Promise<number>,
+): Promise<number> {
+  let file: string | undefined;
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      options: { config: { type: 'string' }, help: { type: 'boolean' } },
+    });
+    if (values.help) {
+      console.log(configUsage(command));
+      return exitCodes.done;
+    }
+    file = values.config;
+  } catch (error) {
+    console.error(`latchkey: ${(error as Error).message}`);
+  }
+  if (file === undefined) {
+    console.error(configUsage(command));
+    return exitCodes.usage;
+  }
+  try {
+    return await work(await readConfig(file));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    console.error(error.message);
+    return exitCodes.usage;
+  }
+}
+
+async function serve(argv: readonly string[]): Promise<number> {
+  return withConfig('serve', argv, async (config) => {
+    const { createLog } = await import('./log.ts');
+    const { startBroker } = await import('./serve.ts');
+    const log = createLog(process.stdout);
+    const stopped = new Promise<string>((resolve) => {
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+    });
+    try {
+      const broker = await startBroker(config, log);
+      log.info({ url: broker.url, publicUrl: config.publicUrl, region: config.region }, 'ready');
+      log.info({ signal: await stopped }, 'stopping');
+      await broker.stop();
+      log.info({}, 'stopped');
+      return exitCodes.done;
+    } catch (error) {
+      log.error({ error: error instanceof Error ? error.message : String(error) }, 'cannot go on');
+      return exitCodes.failed;
+    }
+  });
+}
+
+async function migrateCommand(argv: readonly string[]): Promise<number> {
+  return withConfig('migrate', argv, async (config) => {
+    if (!('adminUrl' in config.database) || config.database.adminUrl === undefined) {
+      console.error('`/database/adminUrl` is missing: `migrate` needs it, and an embedded database migrates at start');
+      return exitCodes.usage;
+    }
+    const { migrate } = await import('./store/migrate.ts');
+    try {
+      const applied = await migrate(config.database.adminUrl);
+      console.log(applied.length > 0 ? `applied ${applied.join(', ')}` : 'nothing to apply');
+      return exitCodes.done;
+    } catch (error) {
+      console.error(`latchkey: the database could not be migrated: ${(error as Error).message}`);
+      return exitCodes.failed;
+    }
+  });
+}
+
+async function policy(argv: readonly string[]): Promise<number> {
+  const usage = 'usage: latchkey policy check|test DIR [--json]';
+  const [what, ...rest] = argv;
+  const json = rest.includes('--json');
+  const [directory, ...more] = rest.filter((word) => word !== '--json');
+  if (what === '--help' || rest.includes('--help')) {
+    console.log(usage);
+    return exitCodes.done;
+  }
+  if ((what !== 'check' && what !== 'test') || directory === undefined || more.length > 0) {
+    console.error(usage);
+    return exitCodes.usage;
+  }
+  const { policyCheck, policyTest } = await import('./policy/report.ts');
+  let files: Map<string, string>;
+  try {
+    files = await readPolicyFiles(directory);
+  } catch (error) {
+    console.error(`latchkey: \`${directory}\` cannot be read: ${(error as Error).message}`);
+    return exitCodes.failed;
+  }
+  const report = (what === 'check' ? policyCheck : policyTest)(files);
+  console.log(json ? JSON.stringify(report.json) : report.text);
+  return report.exitCode;
+}
+
+const serverCommands: readonly ServerCommand[] = [
+  { name: 'serve', summary: 'run a broker', run: serve },
+  { name: 'migrate', summary: 'bring the database’s schema up to date', run: migrateCommand },
+  { name: 'policy', summary: 'check a policy bundle, or run its cases', run: policy },
+];
+
+const interrupted = new AbortController();
+const [command] = process.argv.slice(2);
+if (!serverCommands.some(({ name }) => name === command)) {
+  // The first Ctrl-C ends what runs tidily, the second at once.
+  process.once('SIGINT', () => interrupted.abort());
+  process.once('SIGTERM', () => interrupted.abort());
+}
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Whoever read us has gone, as `head` does.
+  if (error.code === 'EPIPE') process.exit(exitCodes.done);
+});
+process.exitCode = await runCli(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  stdin: process.stdin,
+  env: process.env,
+  now: Date.now,
+  signal: interrupted.signal,
+  serverCommands,
+});

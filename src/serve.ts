@@ -1,0 +1,210 @@
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { BrokerContext } from './broker/context.ts';
+import { createLiveLists, type LiveLists } from './broker/live-lists.ts';
+import { createPeople } from './broker/people.ts';
+import { openPolicies, recordBundle, type Policies } from './broker/policies.ts';
+import { createRequestWatch } from './broker/request-watch.ts';
+import { startSweeper, type Sweeper } from './broker/sweeper.ts';
+import type { Config } from './config.ts';
+import { loadKeys } from './credentials/keys.ts';
+import { loadSealer } from './credentials/seal.ts';
+import { openDirectoryVault } from './credentials/vault.ts';
+import { createApp, createHttpServer } from './http/app.ts';
+import type { HttpContext, RequestLog } from './http/context.ts';
+import { createIdentityVerifier } from './http/identity/identity-verifier.ts';
+import { migrate, requireCurrentSchema } from './store/migrate.ts';
+import { ensureAuditPartitions } from './store/events.ts';
+import { openPool, type Pool } from './store/pool.ts';
+import { databaseNow } from './store/transaction.ts';
+
+export type ServeLog = BrokerContext['log'] & RequestLog;
+
+/** A broker that runs in this process. */
+export interface RunningBroker {
+  /** Where it listens, which is its public URL unless something stands before it. */
+  readonly url: string;
+  readonly context: BrokerContext;
+  /** Stops taking work, finishes what runs, and lets go of everything, within ten seconds. */
+  stop(): Promise<void>;
+}
+
+/** While it drains it still answers, so that whoever sends traffic can see that it is to go elsewhere (milliseconds). */
+const drainNotice = 300;
+const longestDrain = 7_000;
+
+/**
+ * Starts a broker: listens at once (503 until ready), then opens database, vault and policies.
+ * @throws when anything it stands on is missing or broken; then nothing is left running.
+ */
+export async function startBroker(config: Config, log: ServeLog): Promise<RunningBroker> {
+  const undo: (() => Promise<void> | void)[] = [];
+  const unwind = async (): Promise<void> => {
+    for (const step of undo.splice(0).toReversed()) await step();
+  };
+  try {
+    return await start(config, log, undo, unwind);
+  } catch (error) {
+    await unwind();
+    throw error;
+  }
+}
+
+async function start(
+  config: Config,
+  log: ServeLog,
+  undo: (() => Promise<void> | void)[],
+  unwind: () => Promise<void>,
+): Promise<RunningBroker> {
+  let ready = false;
+  let answer: RequestListener = notReady;
+  const server = createHttpServer((request, response) => answer(request, response));
+  const url = await listen(server, config);
+  undo.push(() => close(server));
+
+  const pool = await openDatabase(config, log, undo);
+  const vault = await openDirectoryVault(config.secrets.directory);
+  const [keys, sealer] = await Promise.all([loadKeys(vault, config.ledger.origin), loadSealer(vault)]);
+  const policies = await openPolicies(config.policies, log);
+  undo.push(() => policies.close());
+
+  const requestWatch = createRequestWatch();
+  const late: { liveLists?: LiveLists; sweeper?: Sweeper } = {};
+  const broker: BrokerContext = {
+    pool,
+    region: config.region,
+    issuer: config.publicUrl,
+    keys,
+    sealer,
+    policy: policies.current,
+    hints: {
+      requestChanged: (id) => requestWatch.changed(id),
+      devicesChanged: (devices) => late.liveLists?.changed(devices),
+      due: (at) => late.sweeper?.due(at),
+    },
+    log,
+  };
+  await ensureAuditPartitions(pool);
+  await policies.onLoad((bundle, replaces) => recordBundle(broker, bundle, replaces));
+  const liveLists = (late.liveLists = createLiveLists(broker));
+  const sweeper = (late.sweeper = startSweeper(broker));
+  undo.push(() => sweeper.close());
+
+  answer = createApp(httpContext(config, broker, policies, liveLists, requestWatch, () => ready, log));
+  ready = true;
+  return {
+    url,
+    context: broker,
+    async stop() {
+      ready = false;
+      requestWatch.close();
+      liveLists.close();
+      await new Promise((resolve) => setTimeout(resolve, drainNotice));
+      await unwind();
+    },
+  };
+}
+
+function httpContext(
+  config: Config,
+  broker: BrokerContext,
+  policies: Policies,
+  liveLists: LiveLists,
+  requestWatch: HttpContext['requestWatch'],
+  ready: () => boolean,
+  log: ServeLog,
+): HttpContext {
+  return {
+    broker,
+    policies,
+    liveLists,
+    requestWatch,
+    people: createPeople(broker),
+    identity: createIdentityVerifier(config.identityProviders, { now: Date.now, log }),
+    identityProviders: config.identityProviders,
+    rateLimits: config.rateLimits,
+    trustedProxies: config.trustedProxies,
+    ready,
+    databaseAnswers: () => answersSoon(broker.pool),
+    log,
+  };
+}
+
+async function openDatabase(config: Config, log: ServeLog, undo: (() => Promise<void> | void)[]): Promise<Pool> {
+  let url: string;
+  if ('embedded' in config.database) {
+    // Loaded only where it is used: a broker on a managed database carries none of it.
+    const { startEmbeddedPostgres } = await import('./development/embedded-postgres.ts');
+    const postgres = await startEmbeddedPostgres({
+      directory: config.database.embedded,
+      log: (message) => log.info({}, message),
+    });
+    undo.push(() => postgres.stop());
+    await migrate(postgres.adminUrl);
+    url = postgres.appUrl;
+  } else {
+    url = config.database.url;
+  }
+  const size = 'poolSize' in config.database ? config.database.poolSize : undefined;
+  const pool = openPool({
+    url,
+    ...(size !== undefined && { size }),
+    onIdleError: (error) => log.warn({ error: error.message }, 'a database connection was lost'),
+  });
+  undo.push(() => pool.end());
+  await requireCurrentSchema(pool);
+  return pool;
+}
+
+async function answersSoon(pool: Pool): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), 2_000);
+  });
+  try {
+    return await Promise.race([databaseNow(pool).then(() => true), tooLate]);
+  } catch {
+    return false;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function notReady(request: IncomingMessage, response: ServerResponse): void {
+  const alive = request.url === '/livez';
+  response.writeHead(alive ? 200 : 503, {
+    'Content-Type': alive ? 'application/json' : 'application/problem+json',
+    ...(!alive && { 'Retry-After': '1' }),
+  });
+  const problem = {
+    type: 'urn:latchkey:problem:unavailable',
+    title: 'Not available now',
+    status: 503,
+    detail: 'starting',
+  };
+  response.end(JSON.stringify(alive ? { status: 'alive' } : problem));
+}
+
+function listen(server: Server, config: Config): Promise<string> {
+  const { host, port } = config.listen;
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port, backlog: 4_096 }, () => {
+      server.off('error', reject);
+      const address = server.address() as AddressInfo;
+      const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+      resolve(`http://${name}:${address.port}`);
+    });
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => server.closeAllConnections(), longestDrain);
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}
