@@ -1,5 +1,3 @@
-import type { ServerCommand } from './program.ts';
-
 /** Where text goes: a terminal, when it says so. */
 export interface Output {
   write(text: string | Uint8Array): unknown;
@@ -11,6 +9,13 @@ export interface Output {
 
 /** Where lines come from, for `connect`. */
 export type Input = NodeJS.ReadableStream & { readonly isTTY?: boolean | undefined };
+
+/** A command of the server's side, run by whoever hands it in, with the arguments after its name. */
+export interface ServerCommand {
+  readonly name: string;
+  readonly summary: string;
+  readonly run: (argv: readonly string[]) => Promise<number>;
+}
 
 /** All that the command line has of the world: a test hands in its own. */
 export interface Io {

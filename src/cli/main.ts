@@ -5,8 +5,7 @@ import type { Io } from './io.ts';
 import { buildProgram } from './program.ts';
 import { jsonText } from './text/neutralise.ts';
 
-export type { Io, Input, Output } from './io.ts';
-export type { ServerCommand } from './program.ts';
+export type { Io, Input, Output, ServerCommand } from './io.ts';
 
 /**
  * Runs one command line (without `node` and the script's name) and returns the exit code of contract §1.

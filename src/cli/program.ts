@@ -24,13 +24,6 @@ import { addRevoke } from './commands/revoke.ts';
 import { addRun } from './commands/run.ts';
 import { addWhoami } from './commands/whoami.ts';
 
-/** A command of the server's side, run by whoever hands it in, with the arguments after its name. */
-export interface ServerCommand {
-  readonly name: string;
-  readonly summary: string;
-  readonly run: (argv: readonly string[]) => Promise<number>;
-}
-
 const lastGroup = 'Looking after it:';
 
 type Add = (program: Command, run: Runner) => void;
