@@ -46,6 +46,18 @@ export const requestExample = {
   grant: grantExample,
 };
 
+export const sessionExample = {
+  id: 'ses_01kc5r0000e3p9y5n6q7r8s9tj',
+  device,
+  grant: grantExample.id,
+  person,
+  scopes,
+  state: 'ended',
+  startedAt: '2026-03-01T09:32:00.000Z',
+  endedAt: '2026-03-01T09:40:00.000Z',
+  cause: 'grant-not-live',
+};
+
 export const deviceExample = {
   id: device,
   tenant,

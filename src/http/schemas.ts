@@ -228,6 +228,17 @@ export const EnrolledShape = Type.Object({
   jwksUri: Type.String(),
   ledgerKey: Type.String({ description: 'the ledger’s C2SP verifier key' }),
 });
+export const SessionShape = Type.Object({
+  id: id('session'),
+  device: id('device'),
+  grant: id('grant'),
+  person: Person,
+  scopes: Scopes,
+  state: oneOf(['open', 'ended', 'unconfirmed'] as const),
+  startedAt: Time,
+  endedAt: nullable(Time),
+  cause: nullable(Type.String()),
+});
 export const AlarmShape = Type.Object({
   id: id('alarm'),
   kind: Type.String(),

@@ -7,6 +7,7 @@ import type { Device } from '../store/devices.ts';
 import { findGrants } from '../store/grants.ts';
 import type { Notice, NoticeKind } from '../store/notices.ts';
 import { namesOf } from '../store/persons.ts';
+import type { SessionRow } from '../store/sessions.ts';
 import type { Runner } from '../store/transaction.ts';
 
 /** How things look in answers (contract §4 and §5). */
@@ -111,6 +112,23 @@ export function showDevice(device: Device): object {
   const { id, tenant, name, facts, inUse, lastSeenAt, enrolledAt, unenrolledAt } = device;
   const state = unenrolledAt ? 'unenrolled' : 'enrolled';
   return { id, tenant, name, state, facts, door: device.door, inUse, lastSeenAt, enrolledAt };
+}
+
+/** A session as the API shows it. */
+export function showSession(session: SessionRow, names: Names): object {
+  const { id, device, grant, scopes, startedAt, endedAt, endCause, unconfirmed } = session;
+  const state = endedAt ? 'ended' : unconfirmed ? 'unconfirmed' : 'open';
+  return {
+    id,
+    device,
+    grant,
+    person: person(session.person, names),
+    scopes,
+    state,
+    startedAt,
+    endedAt,
+    cause: endCause,
+  };
 }
 
 export function showAlarm({ id, kind, subject, since, closedAt }: Alarm): object {

@@ -1,4 +1,6 @@
 import { Type } from 'typebox';
+import { runCommand } from '../../broker/command.ts';
+import { recordDeviceEvents } from '../../broker/record-device-events.ts';
 import { signInDevice } from '../../broker/sign-in-device.ts';
 import { nameOf } from '../../broker/enrol-device.ts';
 import { agentTokenLifetime } from '../../credentials/statements.ts';
@@ -10,6 +12,7 @@ import { route, type Route } from '../route.ts';
 import * as schemas from '../schemas.ts';
 import { showDevice } from '../show.ts';
 import { openStream } from '../stream.ts';
+import { readDeviceStatement } from './device-statement.ts';
 import { doorOf } from './door.ts';
 
 const itself = 'an enrolled device, about itself';
@@ -140,6 +143,31 @@ export function agentRoutes(context: HttpContext): Route[] {
           name: body.facts && nameOf(body.facts, device),
         });
         return { status: 200, body: showDevice((await findDevice(broker.pool, device))!) };
+      },
+    }),
+
+    route({
+      method: 'post',
+      path: '/v1/agent/events',
+      id: 'postDeviceEvents',
+      tag: 'Agents',
+      summary: 'Say what happened at the door',
+      audience: 'device',
+      rule: itself,
+      body: Type.Object(
+        {
+          events: Type.Array(Type.String({ minLength: 1, maxLength: 16_384 }), { minItems: 1, maxItems: 100 }),
+        },
+        { additionalProperties: false },
+      ),
+      bodyExample: { events: ['eyJ0eXAiOiJsYXRjaGtleS1ldmVudCtqd3QifQ.e30.c2ln'] },
+      answers: { 204: { description: 'each is in the ledger, once' } },
+      problems: ['invalid-request'],
+      async handle({ device, body }) {
+        await runCommand(broker, { actor: { kind: 'device', id: device } }, (tx, journal) =>
+          recordDeviceEvents(broker, tx, journal, device, body.events, readDeviceStatement),
+        );
+        return { status: 204 };
       },
     }),
   ];

@@ -5,6 +5,7 @@ import { deviceRoutes } from './devices.ts';
 import { grantRoutes } from './grants.ts';
 import { peopleRoutes } from './people.ts';
 import { requestRoutes } from './requests.ts';
+import { sessionRoutes } from './sessions.ts';
 import { wellKnownRoutes } from './well-known.ts';
 
 /** Everything that the API does. */
@@ -12,6 +13,7 @@ export function apiRoutes(context: HttpContext): readonly Route[] {
   const routes: Route[] = [
     ...requestRoutes(context),
     ...grantRoutes(context),
+    ...sessionRoutes(context),
     ...peopleRoutes(context),
     ...deviceRoutes(context),
     ...agentRoutes(context),

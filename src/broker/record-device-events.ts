@@ -1,0 +1,111 @@
+import { importJWK, jwtVerify } from 'jose';
+import { requireCanonicalCompactJws } from '../domain/compact-jws.ts';
+import { invalid } from '../domain/errors.ts';
+import type { CredentialId, DeviceId, GrantId, PersonId, SessionId } from '../domain/ids.ts';
+import { findDevice, type Device } from '../store/devices.ts';
+import { claimStatement, endSession, insertSession, isIssued } from '../store/sessions.ts';
+import { databaseNow, type Tx } from '../store/transaction.ts';
+import type { BrokerContext } from './context.ts';
+import type { Journal } from './journal.ts';
+
+/** What a device states of its door. The edge has checked the shape; the signature is checked here. */
+export type DeviceStatement =
+  | {
+      readonly type: 'session.started';
+      readonly session: SessionId;
+      readonly grant: GrantId;
+      readonly person: PersonId;
+      readonly credential: string;
+      readonly credentialId: CredentialId;
+      readonly scopes: readonly string[];
+    }
+  | { readonly type: 'session.refused'; readonly code: string; readonly grant: GrantId; readonly person: PersonId }
+  | {
+      readonly type: 'action.performed';
+      readonly session: SessionId;
+      readonly grant: GrantId;
+      readonly scope: string;
+      readonly exit: number | null;
+      readonly durationMs: number;
+      readonly bytes: number;
+      readonly args: string | null;
+    }
+  | {
+      readonly type: 'session.ended';
+      readonly session: SessionId;
+      readonly grant: GrantId;
+      readonly cause: string;
+      readonly lagMs: number;
+    };
+
+export type SignedStatement = DeviceStatement & { readonly jti: string; readonly at: string };
+
+/**
+ * Takes a device's signed statements into the ledger, each once, in order, all of them or none.
+ * @param readClaims checks a statement's claims; throws invalid-request.
+ * @throws invalid-request at the first that is not a well-formed statement of this device's key.
+ */
+export async function recordDeviceEvents(
+  context: BrokerContext,
+  tx: Tx,
+  journal: Journal,
+  id: DeviceId,
+  statements: readonly string[],
+  readClaims: (claims: unknown, pointer: string) => SignedStatement,
+): Promise<void> {
+  const device = (await findDevice(tx, id))!;
+  const key = await importJWK({ ...device.publicKey }, 'ES256');
+  for (const [index, statement] of statements.entries()) {
+    const pointer = `/events/${index}`;
+    const said = readClaims(await verify(context, device, key, statement, pointer), pointer);
+    if (await claimStatement(tx, id, said.jti)) await record(tx, journal, device, said, statement);
+  }
+}
+
+async function verify(
+  context: BrokerContext,
+  device: Device,
+  key: Awaited<ReturnType<typeof importJWK>>,
+  statement: string,
+  pointer: string,
+): Promise<unknown> {
+  try {
+    requireCanonicalCompactJws(statement, { maxLength: 16_384 });
+    // A statement may have waited on the device for as long as the broker was away, so its age says nothing.
+    const { payload } = await jwtVerify(statement, key, {
+      algorithms: ['ES256'],
+      typ: 'latchkey-event+jwt',
+      issuer: device.id,
+      audience: context.issuer,
+      requiredClaims: ['jti', 'iat'],
+    });
+    return payload;
+  } catch {
+    throw invalid(pointer, 'is not a statement of this device’s key to this broker');
+  }
+}
+
+async function record(
+  tx: Tx,
+  journal: Journal,
+  device: Device,
+  said: SignedStatement,
+  statement: string,
+): Promise<void> {
+  const now = await databaseNow(tx);
+  const session = 'session' in said ? said.session : null;
+  journal.fact(now, device.tenant, { type: said.type, device: device.id, session, grant: said.grant, statement });
+  if (said.type === 'session.ended') {
+    const { cause, lagMs } = said;
+    await endSession(tx, said.session, device.id, { at: now, cause, lagMs });
+  }
+  if (said.type !== 'session.started') return;
+  const { grant, person, credentialId: credential, scopes } = said;
+  const hash = Buffer.from(said.credential, 'base64url');
+  if (!(await isIssued(tx, { id: credential, hash, grant, device: device.id, person }))) {
+    // A door was opened with something that was never issued: somebody else has a key of ours.
+    await journal.raise(tx, now, 'unknown-credential', said.session, device.tenant);
+    return;
+  }
+  await insertSession(tx, { id: said.session, device: device.id, grant, person, scopes, credential, startedAt: now });
+}
