@@ -96,13 +96,15 @@ export function openPrinter(io: Io, json: boolean): Printer {
     note,
     live,
     failure: (failure) => {
-      noteWrapped(failure.message, '', `${errorPaint.bad('latchkey:')} `);
-      for (const reason of failure.reasons) {
-        note(`  - ${neutralise(reason.message)} ${errorPaint.faint(`(${neutralise(reason.policy)})`)}`);
-        if (reason.remedy) noteWrapped(reason.remedy, '    ');
+      noteWrapped(headline(failure), '', `${errorPaint.bad('latchkey:')} `);
+      for (const { policy, message, remedy } of failure.reasons) {
+        if (message !== failure.message)
+          note(`  - ${neutralise(message)} ${errorPaint.faint(`(${neutralise(policy)})`)}`);
+        if (remedy) noteWrapped(remedy, message === failure.message ? '  ' : '    ');
       }
-      const places = failure.errors.filter((mistake) => !failure.message.includes(mistake.message));
-      for (const { pointer, message } of places) note(`  - ${neutralise(pointer || 'body')}: ${neutralise(message)}`);
+      for (const { pointer, message } of failure.errors) {
+        if (message !== failure.message) note(`  - ${neutralise(pointer || 'body')}: ${neutralise(message)}`);
+      }
       if (failure.hint) noteWrapped(failure.hint, '  ');
     },
   };
@@ -116,4 +118,12 @@ export function columnsOf(output: Output): number {
 function cellOf<T>(column: TableColumn<T>, item: T): Cell {
   const text = neutralise(column.value(item));
   return column.paint ? { text, paint: column.paint(item) } : { text };
+}
+
+/** The one sentence; where it is that of a reason or of a mistake, with the rule's name or the place of the mistake. */
+function headline({ message, reasons, errors }: Failure): string {
+  const reason = reasons.find((reason) => reason.message === message);
+  const mistake = errors.find((mistake) => mistake.message === message);
+  if (reason) return `${message} (${reason.policy})`;
+  return mistake?.pointer ? `${mistake.pointer}: ${message}` : message;
 }

@@ -86,6 +86,15 @@ test('a refusal by policy names each rule and what would satisfy it', async () =
   assert.equal(document['exitCode'], 3);
 });
 
+test('a refusal for one reason is one sentence with the name of the rule, and what would satisfy it', async () => {
+  const reasons = [{ policy: 'training-is-valid', message: 'your training ran out', remedy: 'renew it' }];
+  broker.on('POST /v1/requests', () => problem(403, 'not-permitted', 'your training ran out', { reasons }));
+  assert.equal((await terminal.type(ask)).stderr, 'latchkey: your training ran out (training-is-valid)\n  renew it\n');
+  const errors = [{ pointer: '/startsAt', message: 'lies in the past' }];
+  broker.on('POST /v1/requests', () => problem(400, 'invalid-request', 'lies in the past', { errors }));
+  assert.equal((await terminal.type(ask)).stderr, 'latchkey: /startsAt: lies in the past\n');
+});
+
 test('mistakes in what was sent are shown with their places', async () => {
   const errors = [{ pointer: '/startsAt', message: 'it lies in the past' }];
   broker.on('POST /v1/requests', () => problem(400, 'invalid-request', 'the request makes no sense', { errors }));

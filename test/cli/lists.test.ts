@@ -169,7 +169,7 @@ test('one grant in full, and what extend, release, revoke and review send', asyn
   for (const route of ['release', 'revoke', 'review']) broker.on(`POST ${path}/${route}`, () => ({ body: revoked }));
   assert.match(
     (await terminal.type(['grants', grant.id], { now })).stdout,
-    /lasts +ends in 30 min\n.*request.*\n +review +due in 1 d/,
+    /lasts +ends in 30 min\n.*request.*\n +review +due in 24 h/,
   );
   const cases = [
     [['extend', grant.id, '--for', '1h', '--reason', 'more'], { duration: 'PT1H', reason: 'more' }, /extends +grt_/],

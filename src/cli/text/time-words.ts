@@ -21,14 +21,22 @@ export function durationWords(seconds: number): string {
   return parts.join(' ') || '0 s';
 }
 
-/** A moment as seen from now: `in 12 min`, `3 h ago`, `now`. The largest unit alone, rounded down. */
+/** Up to which number of a unit people still like it, smallest first: 90 s, 119 min, 47 h, and then days. */
+const likedUntil: readonly (readonly [size: number, word: string, most: number])[] = [
+  [1, 's', 90],
+  [60, 'min', 119],
+  [3_600, 'h', 47],
+  [86_400, 'd', Number.POSITIVE_INFINITY],
+];
+
+/** A moment as seen from now: `in 12 min`, `3 h ago`, `now`. One unit, rounded to the nearest. */
 export function relativeTime(at: string, now: number): string {
-  const seconds = Math.trunc((Date.parse(at) - now) / 1000);
+  const seconds = (Date.parse(at) - now) / 1000;
   if (Number.isNaN(seconds)) return 'at an unknown time';
-  if (seconds === 0) return 'now';
-  const [size, word] = units.find(([size]) => Math.abs(seconds) >= size) ?? units.at(-1)!;
-  const amount = `${Math.floor(Math.abs(seconds) / size)} ${word}`;
-  return seconds > 0 ? `in ${amount}` : `${amount} ago`;
+  if (Math.abs(seconds) < 1) return 'now';
+  const amounts = likedUntil.map(([size, word, most]) => [Math.round(Math.abs(seconds) / size), word, most] as const);
+  const [amount, word] = amounts.find(([amount, , most]) => amount <= most)!;
+  return seconds > 0 ? `in ${amount} ${word}` : `${amount} ${word} ago`;
 }
 
 /** An ISO 8601 duration in words; what is none is returned as it is. */

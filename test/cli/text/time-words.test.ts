@@ -12,9 +12,12 @@ import {
 
 const now = Date.parse('2026-03-01T12:00:00.000Z');
 
-test('times are told by their largest unit', () => {
+test('times are told in one unit, the one people would use', () => {
   const cases = [
-    ['2026-03-01T12:12:59.000Z', 'in 12 min'],
+    ['2026-03-01T12:12:29.000Z', 'in 12 min'],
+    ['2026-03-01T12:09:59.900Z', 'in 10 min'],
+    ['2026-03-01T13:30:00.000Z', 'in 90 min'],
+    ['2026-03-02T12:00:00.000Z', 'in 24 h'],
     ['2026-03-01T12:00:45.000Z', 'in 45 s'],
     ['2026-03-01T09:00:00.000Z', '3 h ago'],
     ['2026-02-27T12:00:00.000Z', '2 d ago'],
