@@ -33,7 +33,15 @@ const flood: Action = async (_args, { signal, stdout }) => {
   }
   return 0;
 };
+/** An action that takes a while to let go. */
+const slowToStop: Action = async (_args, { signal, stdout }) => {
+  await stdout('working\n');
+  await sleep(60_000, undefined, { signal }).catch(() => undefined);
+  await sleep(300);
+  return 0;
+};
 const actions = new Map<string, Action>([
+  ['app.slow', slowToStop],
   ['app.flood', flood],
   [
     'device.inspect',
@@ -65,7 +73,14 @@ after(async () => {
   await rm(directory, { recursive: true });
 });
 beforeEach(async () => {
-  engineer = await newEngineer(broker, ['device.inspect', 'usb.reset', 'app.restart', 'app.flood', 'no.handler']);
+  engineer = await newEngineer(broker, [
+    'device.inspect',
+    'usb.reset',
+    'app.restart',
+    'app.flood',
+    'app.slow',
+    'no.handler',
+  ]);
   await list(engineer.listed());
 });
 afterEach(() => list());
@@ -89,9 +104,9 @@ const act = (path: string, scope: string, credential: string, more: Partial<Door
   call({ method: 'POST', path: `${path}/actions/${scope}`, credential, ...more });
 
 /** Starts the action that does not end by itself; resolves once it is at work. */
-async function startWork(path: string, credential: string) {
+async function startWork(path: string, credential: string, scope = 'usb.reset') {
   const begun = Promise.withResolvers<void>();
-  const answer = act(path, 'usb.reset', credential, { onText: () => begun.resolve() });
+  const answer = act(path, scope, credential, { onText: () => begun.resolve() });
   await Promise.race([begun.promise, answer]);
   return { answer };
 }
@@ -103,7 +118,7 @@ describe('a door', () => {
     assert.equal(opened.status, 201);
     const { session, scopes, expiresAt, renewBefore } = opened.json as Record<string, string>;
     assert.match(session!, /^ses_/);
-    assert.deepEqual(scopes, ['device.inspect', 'usb.reset', 'app.restart', 'app.flood', 'no.handler']);
+    assert.deepEqual(scopes, ['device.inspect', 'usb.reset', 'app.restart', 'app.flood', 'app.slow', 'no.handler']);
     assert.ok(Date.parse(renewBefore!) > Date.now() && Date.parse(renewBefore!) < Date.parse(expiresAt!));
 
     const path = `/sessions/${session}`;
@@ -180,6 +195,11 @@ describe('a door', () => {
       const answer = await other.call(agent.doorUrl, { method, path: place, credential: await other.credential() });
       assert.equal(answer.status, 404, method);
     }
+    const ownKey = await engineer.credential();
+    const otherKey = await other.credential({ sub: engineer.person, grant: engineer.grant });
+    const place = { method: 'DELETE', path };
+    assert.equal((await other.call(agent.doorUrl, { ...place, credential: otherKey })).status, 404);
+    assert.equal((await other.call(agent.doorUrl, { ...place, credential: ownKey })).status, 401);
     assert.equal((await act(path, 'device.inspect', credential)).status, 200);
   });
 
@@ -260,6 +280,17 @@ describe('a session ends', () => {
     assert.ok(Number(ended['lagMs']) < 1_000);
     const performed = await broker.event('action.performed', engineer.grant);
     assert.equal(performed['exit'], null);
+  });
+
+  it('only once its action has let go, though the client is told at once', async () => {
+    const credential = await engineer.credential();
+    const path = await engineer.open(agent.doorUrl, credential);
+    const { answer } = await startWork(path, credential, 'app.slow');
+    await broker.push([]);
+    assert.deepEqual((await answer).lines.at(-1), { ended: 'grant-not-live' });
+    assert.equal(broker.eventsOf(engineer.grant).length, 1);
+    const { lagMs } = await broker.event('session.ended', engineer.grant);
+    assert.ok(Number(lagMs) >= 290, `${String(lagMs)} ms`);
   });
 
   it('at the millisecond its grant does, without a word from the broker', async () => {

@@ -93,6 +93,18 @@ describe('a reporter', () => {
     );
   });
 
+  it('leaves out of many only the one that the broker will not have', async () => {
+    broker.failing.set(path, 503);
+    const ids = [1, 2, 3, 4].map(() => reporter.report(refused));
+    broker.unwanted.add(ids[1]!);
+    broker.failing.clear();
+    await reporter.stop(5_000);
+    assert.deepEqual(
+      broker.events.map(({ jti }) => jti),
+      [ids[0], ids[2], ids[3]],
+    );
+  });
+
   it('has no room for more once too much waits', () => {
     broker.failing.set(path, 503);
     for (let i = 0; i < 199; i++) reporter.report(refused);

@@ -94,6 +94,17 @@ describe('time at the door', () => {
     await refusedWith('bad-proof', at.verify(credential, { proofClaims: { iat: now + 11 } }));
   });
 
+  it('shuts when its copy of the keys is older than a minute, though lists still come', async () => {
+    const credential = await at.credential();
+    at.clock.pass(59_000);
+    at.broker.failing.set('GET /.well-known/jwks.json', 503);
+    await at.connect();
+    await at.verify(credential);
+    at.clock.pass(1_001);
+    assert.ok(at.liveGrants.current());
+    await refusedWith('stale-live-grants', at.verify(credential));
+  });
+
   it('shuts at the millisecond at which the last list runs out, and opens again with the next', async () => {
     const credential = await at.credential();
     at.clock.pass(59_999);

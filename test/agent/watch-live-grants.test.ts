@@ -62,6 +62,15 @@ describe('watching the live grants', () => {
     assert.equal(broker.calls.get(stream), 1);
   });
 
+  it('takes the time from the list it asked for, not from those that follow', async () => {
+    await start();
+    await sleep(600);
+    await broker.push([]);
+    await until(() => !isLive());
+    const ahead = liveGrants.now()! - Date.now();
+    assert.ok(ahead >= -5 && ahead < 400, `${ahead} ms`);
+  });
+
   it('connects again when the stream is cut, and has missed nothing', async () => {
     await start();
     broker.cut();

@@ -44,6 +44,8 @@ export interface TestBroker {
   /** Extra headers and body for a path, to answer what no broker would. */
   readonly answers: Map<string, (response: ServerResponse) => void>;
   readonly events: JWTPayload[];
+  /** Ids of events that it will not have: a call with one of them in it is refused as a whole. */
+  readonly unwanted: Set<string>;
   readonly states: unknown[];
   readonly enrolled: JWK[];
   grants: ListedGrant[];
@@ -88,6 +90,7 @@ export async function startTestBroker(now: () => number = () => Date.now()): Pro
     failing: new Map(),
     answers: new Map(),
     events: [],
+    unwanted: new Set(),
     states: [],
     enrolled: [],
     grants: [],
@@ -180,6 +183,7 @@ export async function startTestBroker(now: () => number = () => Date.now()): Pro
   }
 
   async function takeEvents({ events }: { readonly events: string[] }, response: ServerResponse): Promise<void> {
+    if (events.some((statement) => broker.unwanted.has(decodeJwt(statement).jti!))) return json(response, 400, {});
     for (const statement of events) {
       const { typ } = decodeProtectedHeader(statement);
       const key = await importJWK(broker.enrolled.at(-1)!, 'ES256');
