@@ -20,11 +20,16 @@ BEGIN
   IF NOT has_schema_privilege('latchkey_admin', 'public', 'CREATE') THEN
     GRANT USAGE, CREATE ON SCHEMA public TO latchkey_admin;
   END IF;
+  -- A database that was made before PostgreSQL 15 lets everybody make tables in `public`.
+  REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+  IF has_schema_privilege('latchkey_app', 'public', 'CREATE') THEN
+    RAISE EXCEPTION 'everybody may make tables in the schema `public`, and % cannot change that: have its owner do so',
+      current_user;
+  END IF;
 END
 $$;
 
 SET LOCAL ROLE latchkey_admin;
-REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
 -- Ids are TypeIDs. Collation "C": they are compared as bytes, and so sort by time.
 CREATE DOMAIN typeid AS text COLLATE "C" CONSTRAINT typeid_must_be_well_formed

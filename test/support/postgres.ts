@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { escapeIdentifier } from 'pg';
 import type { Client } from 'pg';
@@ -73,7 +72,8 @@ async function hasDatabase(client: Client, name: string): Promise<boolean> {
 }
 
 let ownServer: Promise<TestServer> | undefined;
-after(async () => (await ownServer)?.stop());
+// Not a hook: those of this module would run before the file's own, which still speak to the server.
+process.once('beforeExit', async () => (await ownServer)?.stop());
 
 /** The superuser's URL of the server that `npm test` started, or of one of our own. */
 async function testServer(): Promise<string> {
