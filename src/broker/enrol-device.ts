@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { calculateJwkThumbprint, importJWK, jwtVerify } from 'jose';
 import { requireCanonicalCompactJws } from '../domain/compact-jws.ts';
+import { base32, enrolmentCodeSuffix } from '../domain/enrolment-code.ts';
 import { LatchkeyError, invalid } from '../domain/errors.ts';
 import { newId, type TenantId } from '../domain/ids.ts';
 import {
@@ -20,7 +21,6 @@ import type { Journal } from './journal.ts';
 import { maySee } from './see.ts';
 
 const codeLifetime = 3_600_000;
-const alphabet = 'abcdefghijkmnpqrstuvwxyz23456789';
 
 /**
  * Makes a code with which one device can enrol, once, within an hour. Only its hash is kept.
@@ -38,7 +38,7 @@ export async function makeEnrolmentCode(
   const tenant = found && maySee(context, caller, 'tenants', { owner: null, tenantSlug: found.slug }) ? found : null;
   await requireAdministrator(context, journal, caller, 'enrol-devices', tenant, now);
   if (!tenant) throw invalid('/tenant', `there is no tenant \`${tenantId}\``);
-  const code = `${base32(randomBytes(10))}-${codeSuffix(context.issuer, context.keys.ledger.vkey)}`;
+  const code = `${base32(randomBytes(10))}-${enrolmentCodeSuffix(context.issuer, context.keys.ledger.vkey)}`;
   const expiresAt = new Date(now.getTime() + codeLifetime);
   await insertEnrolmentCode(tx, {
     hash: hashOf(code),
@@ -49,14 +49,6 @@ export async function makeEnrolmentCode(
   });
   journal.fact(now, tenant.id, { type: 'enrolment-code.made', expiresAt: expiresAt.toISOString() });
   return { code, expiresAt };
-}
-
-/**
- * What a code ends in: the first 80 bits of SHA-256 over the issuer, a newline and the ledger's verifier key, in
- * base32. Whoever carries the code to a device carries with it whom the device is to trust.
- */
-export function codeSuffix(issuer: string, ledgerKey: string): string {
-  return base32(createHash('sha256').update(`${issuer}\n${ledgerKey}`).digest().subarray(0, 10));
 }
 
 export interface Enrolment {
@@ -125,10 +117,4 @@ async function checkProof(issuer: string, { publicKey, proof, code }: Enrolment,
 
 function hashOf(code: string): Buffer {
   return createHash('sha256').update(code).digest();
-}
-
-function base32(bytes: Uint8Array): string {
-  let bits = '';
-  for (const byte of bytes) bits += byte.toString(2).padStart(8, '0');
-  return (bits.match(/.{5}/g) ?? []).map((five) => alphabet[Number.parseInt(five, 2)]).join('');
 }

@@ -24,6 +24,7 @@ export interface LiveLists {
 
 interface Connection {
   readonly subscriber: Subscriber;
+  readonly since: number;
   version: number;
   readAt: number;
 }
@@ -44,9 +45,11 @@ export function createLiveLists(context: Pick<BrokerContext, 'pool' | 'issuer' |
   const sign = (list: LiveList): Promise<string> =>
     signLiveGrants(context.keys.statement, context.issuer, { ...list, keys: [context.keys.credential.kid] });
 
-  const deliver = async (device: DeviceId, list: LiveList | undefined): Promise<void> => {
+  const deliver = async (device: DeviceId, list: LiveList | undefined, readFrom: number): Promise<void> => {
     const connection = connections.get(device);
     if (!connection) return;
+    // The device sets its clock by its first list: one that was being read when it connected would set it back.
+    if (connection.since > readFrom) return void pending.add(device);
     if (!list) return disconnect(device, connection);
     // Reads may overtake one another; what a device has been told is never taken back.
     if (list.version < connection.version || list.readAt.getTime() < connection.readAt) return;
@@ -70,8 +73,9 @@ export function createLiveLists(context: Pick<BrokerContext, 'pool' | 'issuer' |
       while (pending.size > 0) {
         const devices = [...pending].slice(0, slice);
         for (const device of devices) pending.delete(device);
+        const readFrom = performance.now();
         const lists = new Map((await readLiveLists(context.pool, devices)).map((list) => [list.device, list]));
-        await Promise.all(devices.map((device) => deliver(device, lists.get(device))));
+        await Promise.all(devices.map((device) => deliver(device, lists.get(device), readFrom)));
       }
     } catch (error) {
       // INVARIANT: what was not read is not sent. Devices that hear nothing shut by themselves.
@@ -116,7 +120,7 @@ export function createLiveLists(context: Pick<BrokerContext, 'pool' | 'issuer' |
     },
     subscribe(device, subscriber) {
       connections.get(device)?.subscriber.drop();
-      const connection: Connection = { subscriber, version: 0, readAt: 0 };
+      const connection: Connection = { subscriber, since: performance.now(), version: 0, readAt: 0 };
       connections.set(device, connection);
       want([device]);
       return () => {

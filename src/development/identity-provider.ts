@@ -92,6 +92,7 @@ export function developmentProviderConfig(
     },
     allowedTeams: [...new Set(people.flatMap(({ teams }) => teams))],
     allowedEmployers: [...new Set(people.map(({ employer }) => employer))],
+    clients: ['latchkey-cli'],
   };
 }
 
