@@ -1,11 +1,14 @@
 import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import { Type, type Static } from 'typebox';
 import { durationPattern, parseDuration } from './domain/duration.ts';
 import type { InputMistake } from './domain/errors.ts';
+import { parseStrictJson } from './domain/strict-json.ts';
 import { identityProvidersMistakes } from './http/identity/mistakes.ts';
 import type { IdentityProviderConfig } from './http/identity/types.ts';
 import type { RateLimits } from './http/context.ts';
+import type { Timeouts } from './http/server.ts';
 
 const closed = { additionalProperties: false };
 const text = Type.String({ minLength: 1, maxLength: 2_000 });
@@ -23,7 +26,7 @@ const ConfigFile = Type.Object(
   {
     publicUrl: text,
     listen: Type.Object({ host: text, port: Type.Integer({ minimum: 0, maximum: 65_535 }) }, closed),
-    region: Type.Union([Type.Literal('EU'), Type.Literal('APAC'), Type.Literal('US')]),
+    region: Type.Enum(['EU', 'APAC', 'US']),
     database: Type.Union([
       Type.Object({ embedded: text }, closed),
       Type.Object(
@@ -75,6 +78,7 @@ const ConfigFile = Type.Object(
       ),
     ),
     trustedProxies: Type.Optional(texts),
+    timeouts: Type.Optional(Type.Object({ headers: Type.Optional(Duration), body: Type.Optional(Duration) }, closed)),
   },
   closed,
 );
@@ -94,6 +98,7 @@ export interface Config {
   readonly ledger: { readonly origin: string };
   readonly rateLimits: RateLimits;
   readonly trustedProxies: readonly string[];
+  readonly timeouts: Timeouts;
 }
 
 const defaultLimits: RateLimits = {
@@ -101,6 +106,10 @@ const defaultLimits: RateLimits = {
   device: { perSecond: 50, burst: 200 },
   address: { perSecond: 20, burst: 100 },
 };
+
+/** In seconds. */
+const defaultTimeouts: Timeouts = { headers: 15, body: 10 };
+const longestTimeout = 300;
 
 /** Every mistake of a configuration, each with its JSON pointer. */
 export class ConfigError extends Error {
@@ -116,10 +125,12 @@ export class ConfigError extends Error {
 export async function readConfig(file: string): Promise<Config> {
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(file, 'utf8'));
+    value = parseStrictJson(await readFile(file, 'utf8'));
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code;
-    throw new ConfigError(file, [{ pointer: '', message: missing ? `cannot be read (${missing})` : 'is not JSON' }]);
+    throw new ConfigError(file, [
+      { pointer: '', message: missing ? `cannot be read (${missing})` : 'is not JSON, or names a member twice' },
+    ]);
   }
   return parseConfig(value, file);
 }
@@ -127,34 +138,72 @@ export async function readConfig(file: string): Promise<Config> {
 /** Checks a configuration. @throws ConfigError with all mistakes together. */
 export function parseConfig(value: unknown, file = 'the configuration'): Config {
   const validate = new Ajv2020({ strict: true, allErrors: true }).compile<ConfigFile>(ConfigFile);
-  if (!validate(value)) throw new ConfigError(file, shapeMistakes(validate.errors ?? []));
-  const identityProviders = value.identityProviders.map(({ maxTokenAge, ...provider }) => ({
-    ...provider,
-    ...(maxTokenAge !== undefined && { maxTokenAge: parseDuration(maxTokenAge)! }),
-  }));
-  const mistakes = [
-    ...publicUrlMistakes(value.publicUrl),
-    ...identityProvidersMistakes(identityProviders, '/identityProviders'),
-    ...databaseMistakes(value.database),
-  ];
-  if (mistakes.length > 0) throw new ConfigError(file, mistakes);
-  const { rateLimits, trustedProxies = [], ...rest } = value;
-  return { ...rest, identityProviders, rateLimits: { ...defaultLimits, ...rateLimits }, trustedProxies };
+  const shaped = validate(value);
+  const shape = shapeMistakes(validate.errors ?? [], value);
+  const mistakes = [...shape, ...meaningMistakes(value, shape)];
+  if (!shaped || mistakes.length > 0) throw new ConfigError(file, mistakes);
+  const { rateLimits, trustedProxies = [], timeouts, identityProviders, ...rest } = value;
+  return {
+    ...rest,
+    identityProviders: identityProviders.map(providerOf),
+    rateLimits: { ...defaultLimits, ...rateLimits },
+    trustedProxies,
+    timeouts: {
+      headers: timeouts?.headers === undefined ? defaultTimeouts.headers : parseDuration(timeouts.headers)!,
+      body: timeouts?.body === undefined ? defaultTimeouts.body : parseDuration(timeouts.body)!,
+    },
+  };
 }
 
-function shapeMistakes(errors: readonly ErrorObject[]): InputMistake[] {
-  const telling = errors.filter((error) => error.keyword !== 'anyOf');
-  return (telling.length > 0 ? telling : errors).map((error) => {
+function providerOf({ maxTokenAge, ...provider }: ConfigFile['identityProviders'][number]): IdentityProviderConfig {
+  return { ...provider, ...(maxTokenAge !== undefined && { maxTokenAge: parseDuration(maxTokenAge)! }) };
+}
+
+/** What is wrong beyond the shape, in all parts whose shape is right: so that every mistake is told at once. */
+function meaningMistakes(value: unknown, shape: readonly InputMistake[]): InputMistake[] {
+  const file: Partial<ConfigFile> | null = typeof value === 'object' ? value : null;
+  const sound = (pointer: string): boolean =>
+    !shape.some((mistake) => mistake.pointer === pointer || mistake.pointer.startsWith(`${pointer}/`));
+  const part = <K extends keyof ConfigFile>(
+    name: K,
+    check: (value: NonNullable<ConfigFile[K]>) => InputMistake[],
+  ): InputMistake[] => {
+    const given = file?.[name];
+    return given !== undefined && given !== null && sound(`/${name}`) ? check(given) : [];
+  };
+  const providers = file?.identityProviders;
+  return [
+    ...part('publicUrl', publicUrlMistakes),
+    ...(Array.isArray(providers) && sound('/identityProviders')
+      ? identityProvidersMistakes(providers.map(providerOf), '/identityProviders')
+      : []),
+    ...part('database', databaseMistakes),
+    ...part('trustedProxies', proxyMistakes),
+    ...part('timeouts', timeoutMistakes),
+  ];
+}
+
+function shapeMistakes(errors: readonly ErrorObject[], value: unknown): InputMistake[] {
+  const database = (value as { database?: unknown } | null)?.database;
+  const embedded = typeof database === 'object' && database !== null && 'embedded' in database;
+  // Of the two forms of `database`, only what is wrong with the one that was meant says anything.
+  const beside = `#/properties/database/anyOf/${embedded ? 1 : 0}/`;
+  const meant = errors.filter((error) => error.keyword !== 'anyOf' && !error.schemaPath.startsWith(beside));
+  const mistakes = meant.map((error) => {
     const params = error.params as Record<string, unknown>;
     const name = params.missingProperty ?? params.additionalProperty;
-    const pointer = typeof name === 'string' ? `${error.instancePath}/${name}` : error.instancePath;
+    const place = typeof name === 'string' ? `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}` : '';
     const messages: Record<string, string> = {
       required: 'is missing',
       additionalProperties: 'is not known',
-      const: `must be \`${String(params.allowedValue)}\``,
+      enum: `must be one of ${((params.allowedValues ?? []) as unknown[]).map((v) => `\`${String(v)}\``).join(', ')}`,
     };
-    return { pointer, message: messages[error.keyword] ?? error.message ?? 'is not valid' };
+    return { pointer: error.instancePath + place, message: messages[error.keyword] ?? error.message ?? 'is not valid' };
   });
+  return mistakes.filter(
+    ({ pointer, message }, index) =>
+      mistakes.findIndex((other) => other.pointer === pointer && other.message === message) === index,
+  );
 }
 
 const loopback = /^(127(\.\d{1,3}){3}|\[::1\]|localhost)$/;
@@ -184,4 +233,27 @@ function databaseMistakes(database: ConfigFile['database']): InputMistake[] {
   return urls
     .filter(([, url]) => url !== undefined && !/^postgres(ql)?:\/\/./.test(url))
     .map(([name]) => ({ pointer: `/database/${name}`, message: 'must be a `postgres://` URL' }));
+}
+
+const networks = ['loopback', 'linklocal', 'uniquelocal'];
+
+/** A proxy is named by its address or its network: whoever is believed about callers' addresses must be known. */
+function proxyMistakes(proxies: readonly string[]): InputMistake[] {
+  return proxies.flatMap((proxy, index) => {
+    const [address = '', prefix, ...more] = proxy.split('/');
+    const version = isIP(address);
+    const length = prefix === undefined ? 1 : /^\d{1,3}$/.test(prefix) ? Number(prefix) : 0;
+    const sound = version > 0 && more.length === 0 && length >= 1 && length <= (version === 4 ? 32 : 128);
+    if (sound || networks.includes(proxy)) return [];
+    const message = `\`${proxy}\` is no address, no network such as \`10.0.0.0/8\`, and none of \`${networks.join('`, `')}\``;
+    return [{ pointer: `/trustedProxies/${index}`, message }];
+  });
+}
+
+function timeoutMistakes(timeouts: NonNullable<ConfigFile['timeouts']>): InputMistake[] {
+  return Object.entries(timeouts).flatMap(([name, text]) => {
+    const seconds = parseDuration(text) ?? 0;
+    const sound = seconds >= 1 && seconds <= longestTimeout;
+    return sound ? [] : [{ pointer: `/timeouts/${name}`, message: 'must lie between `PT1S` and `PT5M`' }];
+  });
 }

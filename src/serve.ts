@@ -1,4 +1,4 @@
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { BrokerContext } from './broker/context.ts';
 import { createLiveLists, type LiveLists } from './broker/live-lists.ts';
@@ -10,8 +10,9 @@ import type { Config } from './config.ts';
 import { loadKeys } from './credentials/keys.ts';
 import { loadSealer } from './credentials/seal.ts';
 import { openDirectoryVault } from './credentials/vault.ts';
-import { createApp, createHttpServer } from './http/app.ts';
+import { createApp } from './http/app.ts';
 import type { HttpContext, RequestLog } from './http/context.ts';
+import { answerNotReady, createHttpServer } from './http/server.ts';
 import { createIdentityVerifier } from './http/identity/identity-verifier.ts';
 import { migrate, requireCurrentSchema } from './store/migrate.ts';
 import { ensureAuditPartitions } from './store/events.ts';
@@ -57,8 +58,8 @@ async function start(
   unwind: () => Promise<void>,
 ): Promise<RunningBroker> {
   let ready = false;
-  let answer: RequestListener = notReady;
-  const server = createHttpServer((request, response) => answer(request, response));
+  let answer: RequestListener = answerNotReady;
+  const server = createHttpServer((request, response) => answer(request, response), config.timeouts);
   const url = await listen(server, config);
   undo.push(() => close(server));
 
@@ -124,8 +125,9 @@ function httpContext(
     identityProviders: config.identityProviders,
     rateLimits: config.rateLimits,
     trustedProxies: config.trustedProxies,
+    bodyTimeout: config.timeouts.body,
     ready,
-    databaseAnswers: () => answersSoon(broker.pool),
+    databaseAnswers: shared(() => answersSoon(broker.pool)),
     log,
   };
 }
@@ -156,6 +158,15 @@ async function openDatabase(config: Config, log: ServeLog, undo: (() => Promise<
   return pool;
 }
 
+/** One look at a time, however many ask: nobody without a name can keep the database busy. */
+function shared(look: () => Promise<boolean>): () => Promise<boolean> {
+  let looking: Promise<boolean> | null = null;
+  return () =>
+    (looking ??= look().finally(() => {
+      looking = null;
+    }));
+}
+
 async function answersSoon(pool: Pool): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<boolean>((resolve) => {
@@ -168,21 +179,6 @@ async function answersSoon(pool: Pool): Promise<boolean> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-function notReady(request: IncomingMessage, response: ServerResponse): void {
-  const alive = request.url === '/livez';
-  response.writeHead(alive ? 200 : 503, {
-    'Content-Type': alive ? 'application/json' : 'application/problem+json',
-    ...(!alive && { 'Retry-After': '1' }),
-  });
-  const problem = {
-    type: 'urn:latchkey:problem:unavailable',
-    title: 'Not available now',
-    status: 503,
-    detail: 'starting',
-  };
-  response.end(JSON.stringify(alive ? { status: 'alive' } : problem));
 }
 
 function listen(server: Server, config: Config): Promise<string> {

@@ -1,13 +1,11 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import helmet from 'helmet';
 import { randomUUID } from 'node:crypto';
-import { createServer, type RequestListener, type Server } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { LatchkeyError } from '../domain/errors.ts';
 import type { Caller } from '../broker/context.ts';
 import type { DeviceId } from '../domain/ids.ts';
 import { authenticateDevice, authenticatePerson, looksLikeDevice } from './authenticate.ts';
-import { readFormBody, readJsonBody } from './body.ts';
+import { hasBody, readFormBody, readJsonBody, requireStorable } from './body.ts';
 import type { HttpContext } from './context.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { oauthErrorOf, problemOf, statusOf } from './problems.ts';
@@ -20,6 +18,8 @@ import { checker } from './validate.ts';
 export function createApp(context: HttpContext): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  // One path for each thing: `/V1/Grants/` is none.
+  app.enable('case sensitive routing').enable('strict routing');
   app.set('trust proxy', context.trustedProxies.length > 0 ? [...context.trustedProxies] : false);
   app.use(
     helmet({
@@ -29,9 +29,12 @@ export function createApp(context: HttpContext): Express {
   app.use((request, response, next) => {
     const given = request.headers['x-request-id'];
     const id = typeof given === 'string' && /^[\w.-]{8,64}$/.test(given) ? given : randomUUID();
-    response.set('X-Request-Id', id);
+    response.set({ 'X-Request-Id': id, 'Cache-Control': 'no-store' });
     response.locals.requestId = id;
     logWhenDone(context, request, response);
+    if (request.httpVersion === '1.1' && request.headers.host === undefined) {
+      throw new LatchkeyError('invalid-request', 'the `Host` header is missing');
+    }
     next();
   });
 
@@ -57,7 +60,7 @@ export function createApp(context: HttpContext): Express {
     throw new LatchkeyError('not-found', 'there is nothing here');
   });
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
-    answerProblem(context, error, request, response, false);
+    answerProblem(context, error, request, response);
   });
   return app;
 }
@@ -82,7 +85,8 @@ function handlerOf(
       if (checks.params) checkParams(checks.params, request.params);
       const query = { ...request.query };
       checks.query(query);
-      const body = checks.body ? await readBody(route, request) : undefined;
+      requireStorable(query);
+      const body = checks.body ? await readBody(context, route, request) : undefined;
       checks.body?.(body);
       const idempotency =
         route.method === 'post' && who.caller ? idempotencyOf(request, who.caller.id, body, '') : null;
@@ -94,7 +98,7 @@ function handlerOf(
       else if (typeof answer.body === 'string') response.send(answer.body);
       else response.json(answer.body);
     } catch (error) {
-      answerProblem(context, error, request, response, route.oauth ?? false);
+      answerProblem(context, error, request, response);
     }
   };
 }
@@ -108,10 +112,11 @@ function checkParams(check: (value: unknown) => void, params: unknown): void {
   }
 }
 
-async function readBody(route: Route, request: Request): Promise<unknown> {
-  if (route.bodyType === 'form') return { ...(await readFormBody(request)) };
+async function readBody({ bodyTimeout }: HttpContext, route: Route, request: Request): Promise<unknown> {
+  if (route.bodyType === 'form') return { ...(await readFormBody(request, bodyTimeout)) };
+  const body = await readJsonBody(request, bodyTimeout);
   // Where every member is optional, so is the body.
-  return (await readJsonBody(request)) ?? {};
+  return body === undefined ? {} : body;
 }
 
 interface Who {
@@ -141,13 +146,7 @@ async function authenticate(context: HttpContext, route: Route, request: Request
   }
 }
 
-function answerProblem(
-  context: HttpContext,
-  error: unknown,
-  request: Request,
-  response: Response,
-  oauth: boolean,
-): void {
+function answerProblem(context: HttpContext, error: unknown, request: Request, response: Response): void {
   const known = asKnown(error);
   response.locals.error = known;
   if (known.code === 'internal') {
@@ -161,11 +160,12 @@ function answerProblem(
     return;
   }
   const status = statusOf[known.code];
-  if (known.code === 'unauthenticated') response.set('WWW-Authenticate', 'Bearer error="invalid_token"');
+  const oauth = request.path.startsWith('/oauth2/');
+  if (known.code === 'unauthenticated' && !oauth) response.set('WWW-Authenticate', 'Bearer error="invalid_token"');
   const retryAfter = known.retryAfter ?? (status === 503 ? 1 : undefined);
   if (retryAfter !== undefined) response.set('Retry-After', String(retryAfter));
   // What was not read of a body would be taken for the next call.
-  if (!request.complete) response.set('Connection', 'close');
+  if (hasBody(request) && !request.complete) response.set('Connection', 'close');
   response.status(status).set('Cache-Control', 'no-store');
   if (oauth) response.json(oauthErrorOf(known));
   else response.type('application/problem+json').send(JSON.stringify(problemOf(known)));
@@ -208,27 +208,4 @@ function logWhenDone(context: HttpContext, request: Request, response: Response)
 
 function causeOf(error: LatchkeyError): string | undefined {
   return error.cause instanceof Error ? error.cause.message : undefined;
-}
-
-/** A server with bounds on how long a call may take to arrive, whose refusals before HTTP are problem documents too. */
-export function createHttpServer(app: RequestListener): Server {
-  const server = createServer(
-    { requestTimeout: 30_000, headersTimeout: 15_000, keepAliveTimeout: 65_000, maxHeaderSize: 32_768 },
-    app,
-  );
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    if (!socket.writable) return;
-    const code =
-      error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? 'request-timeout'
-        : error.code === 'HPE_HEADER_OVERFLOW'
-          ? 'too-large'
-          : 'invalid-request';
-    const body = JSON.stringify(problemOf(new LatchkeyError(code, 'the call did not arrive whole and well formed')));
-    socket.end(
-      `HTTP/1.1 ${statusOf[code]} ${statusOf[code] === 408 ? 'Request Timeout' : 'Bad Request'}\r\nContent-Type: application/problem+json\r\n` +
-        `X-Request-Id: ${randomUUID()}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-    );
-  });
-  return server;
 }

@@ -4,16 +4,15 @@ import { parseStrictJson } from '../domain/strict-json.ts';
 
 const longestBody = 65_536;
 const deepest = 32;
-/** How long a body may take to arrive, in milliseconds. */
-const slowest = 10_000;
 
 /**
- * Reads a JSON body, whole and within bounds: 64 KiB, 32 levels, 10 s, not compressed, no member named twice.
+ * Reads a JSON body, whole and within bounds: 64 KiB, 32 levels, in time, not compressed, no member named twice.
+ * @param seconds how long it may take to arrive.
  * @returns undefined when there is none.
  * @throws unsupported-media-type, too-large, request-timeout, invalid-request.
  */
-export async function readJsonBody(request: IncomingMessage): Promise<unknown> {
-  const text = await readText(request, 'application/json');
+export async function readJsonBody(request: IncomingMessage, seconds: number): Promise<unknown> {
+  const text = await readText(request, 'application/json', seconds);
   if (text === null) return undefined;
   let value: unknown;
   try {
@@ -26,8 +25,8 @@ export async function readJsonBody(request: IncomingMessage): Promise<unknown> {
 }
 
 /** Reads a form (`application/x-www-form-urlencoded`); a parameter given twice is refused (RFC 6749 §3.2). */
-export async function readFormBody(request: IncomingMessage): Promise<Record<string, string>> {
-  const text = await readText(request, 'application/x-www-form-urlencoded');
+export async function readFormBody(request: IncomingMessage, seconds: number): Promise<Record<string, string>> {
+  const text = await readText(request, 'application/x-www-form-urlencoded', seconds);
   const form: Record<string, string> = Object.create(null) as Record<string, string>;
   for (const [name, value] of new URLSearchParams(text ?? '')) {
     if (Object.hasOwn(form, name)) throw invalid('', `the parameter \`${name.slice(0, 50)}\` is given twice`);
@@ -36,10 +35,14 @@ export async function readFormBody(request: IncomingMessage): Promise<Record<str
   return form;
 }
 
-async function readText(request: IncomingMessage, type: string): Promise<string | null> {
-  const declared = request.headers['content-length'];
-  const hasBody = request.headers['transfer-encoding'] !== undefined || (declared !== undefined && declared !== '0');
-  if (!hasBody) return null;
+/** Whether anything follows the headers. */
+export function hasBody({ headers }: IncomingMessage): boolean {
+  const declared = headers['content-length'];
+  return headers['transfer-encoding'] !== undefined || (declared !== undefined && declared !== '0');
+}
+
+async function readText(request: IncomingMessage, type: string, seconds: number): Promise<string | null> {
+  if (!hasBody(request)) return null;
   const [given, ...parameters] = (request.headers['content-type'] ?? '').toLowerCase().split(';');
   const charset = parameters.map((p) => p.trim()).find((p) => p.startsWith('charset='));
   if (given?.trim() !== type || (charset && !/^charset="?utf-8"?$/.test(charset))) {
@@ -49,18 +52,18 @@ async function readText(request: IncomingMessage, type: string): Promise<string 
   if (encoding && encoding.toLowerCase() !== 'identity') {
     throw new LatchkeyError('unsupported-media-type', 'the body must not be compressed');
   }
-  if (Number(declared ?? 0) > longestBody) throw tooLarge();
-  return decode(await collect(request));
+  if (Number(request.headers['content-length'] ?? 0) > longestBody) throw tooLarge();
+  return decode(await collect(request, seconds));
 }
 
-function collect(request: IncomingMessage): Promise<Buffer> {
+function collect(request: IncomingMessage, seconds: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
     const timer = setTimeout(
       () =>
-        finish(() => reject(new LatchkeyError('request-timeout', 'the body took longer than 10 seconds to arrive'))),
-      slowest,
+        finish(() => reject(new LatchkeyError('request-timeout', `the body took longer than ${seconds} s to arrive`))),
+      seconds * 1000,
     );
     const onData = (chunk: Buffer): void => {
       length += chunk.length;
@@ -92,6 +95,11 @@ function decode(bytes: Buffer): string {
 
 function tooLarge(): LatchkeyError {
   return new LatchkeyError('too-large', 'the body is larger than 64 KiB');
+}
+
+/** What no store and no ledger could keep is refused: NUL and half a surrogate pair, wherever it comes from. */
+export function requireStorable(query: Readonly<Record<string, unknown>>): void {
+  for (const value of Object.values(query).flat()) if (typeof value === 'string') checkText(value, '');
 }
 
 /** What no store and no ledger could keep is refused here: depth, NUL, half a surrogate pair, numbers beyond doubles. */

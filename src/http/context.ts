@@ -30,6 +30,8 @@ export interface HttpContext {
   readonly identityProviders: readonly IdentityProviderConfig[];
   readonly rateLimits: RateLimits;
   readonly trustedProxies: readonly string[];
+  /** How long a body may take to arrive, in seconds. */
+  readonly bodyTimeout: number;
   /** False before everything is up and while draining. */
   readonly ready: () => boolean;
   readonly databaseAnswers: () => Promise<boolean>;

@@ -14,8 +14,15 @@ export function problemsOf(route: Route): ErrorCode[] {
   const codes = new Set<ErrorCode>([...route.problems, ...everywhere]);
   if (route.audience !== 'anyone') codes.add('unauthenticated');
   if (route.body) for (const code of withBody) codes.add(code);
-  if (route.query ?? route.params) codes.add('invalid-request');
+  if (route.query) codes.add('invalid-request');
+  if (route.params) codes.add('not-found');
+  // What `Idempotency-Key` can lead to.
+  if (takesIdempotencyKey(route)) codes.add('invalid-request').add('conflict');
   return [...codes].sort((a, b) => statusOf[a] - statusOf[b]);
+}
+
+function takesIdempotencyKey(route: Route): boolean {
+  return route.method === 'post' && route.audience === 'person';
 }
 
 /** The API's document (OpenAPI 3.1), made of the very schemas that calls are checked with. */
@@ -123,7 +130,7 @@ function parametersOf(schema: TObject | null, place: 'path' | 'query'): object[]
 
 function headersOf(route: Route): object[] {
   const headers: object[] = [];
-  if (route.method === 'post' && route.audience === 'person') {
+  if (takesIdempotencyKey(route)) {
     headers.push({
       name: 'Idempotency-Key',
       in: 'header',

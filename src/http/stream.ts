@@ -12,6 +12,10 @@ export function openStream(response: Response, subscribe: (subscriber: Subscribe
     'X-Accel-Buffering': 'no',
   });
   response.flushHeaders();
+  if (response.req.method === 'HEAD') {
+    response.end();
+    return;
+  }
   response.socket?.setNoDelay(true);
   const unsubscribe = subscribe({
     send(statement) {

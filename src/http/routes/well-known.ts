@@ -9,7 +9,7 @@ const open = 'public';
 export function wellKnownRoutes(context: HttpContext, all: () => readonly Route[]): Route[] {
   const { keys, issuer } = context.broker;
   const health = Type.Object({ status: Type.String() });
-  let document: object | undefined;
+  let document: string | undefined;
   return [
     route({
       method: 'get',
@@ -128,7 +128,11 @@ export function wellKnownRoutes(context: HttpContext, all: () => readonly Route[
         },
       },
       problems: [],
-      handle: async () => ({ status: 200, body: (document ??= openApiDocument(all(), issuer)) }),
+      handle: async () => ({
+        status: 200,
+        body: (document ??= JSON.stringify(openApiDocument(all(), issuer))),
+        headers: { 'Content-Type': 'application/json; charset=utf-8' },
+      }),
     }),
   ];
 }
