@@ -1,10 +1,8 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
-import { readPolicyFiles } from './broker/policies.ts';
 import { runCli, type ServerCommand } from './cli/main.ts';
-import { ConfigError, readConfig, type Config } from './config.ts';
+import type { Config } from './config.ts';
 
-/** How long a second signal waits before it ends the process as it is, in milliseconds. */
 const exitCodes = { done: 0, failed: 1, usage: 2 } as const;
 
 const configUsage = (command: string): string => `usage: latchkey ${command} --config FILE`;
@@ -33,6 +31,8 @@ async function withConfig(
     console.error(configUsage(command));
     return exitCodes.usage;
   }
+  // Loaded only where it is used: the people's commands start without any of the server's floors.
+  const { ConfigError, readConfig } = await import('./config.ts');
   try {
     return await work(await readConfig(file));
   } catch (error) {
@@ -95,6 +95,7 @@ async function policy(argv: readonly string[]): Promise<number> {
     console.error(usage);
     return exitCodes.usage;
   }
+  const { readPolicyFiles } = await import('./broker/policies.ts');
   const { policyCheck, policyTest } = await import('./policy/report.ts');
   let files: Map<string, string>;
   try {
