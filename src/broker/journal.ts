@@ -16,8 +16,8 @@ import { insertNotices, type Notice, type NoticeKind } from '../store/notices.ts
 import type { Tx } from '../store/transaction.ts';
 
 /**
- * Gathers what a transaction will have made true, and writes it as the last thing before the commit: events with the
- * texts they commit to, and notices. Nothing of it exists unless the state it tells of does.
+ * Gathers what a transaction will have made true, and writes it before the commit: events with the texts they commit
+ * to, and notices. Nothing of it exists unless the state it tells of does.
  */
 export class Journal {
   readonly #region: string;
@@ -83,9 +83,13 @@ export class Journal {
     for (const list of [this.#events, this.#disclosures, this.#notices, this.#afterCommit]) list.length = 0;
   }
 
+  /** Writes what has been gathered since the last time: at the end, and before an answer reads back what was said. */
   async write(tx: Tx): Promise<void> {
-    if (this.#notices.length > 0) await insertNotices(tx, this.#notices);
-    if (this.#events.length > 0) await appendEvents(tx, this.#events, this.#disclosures);
+    const notices = this.#notices.splice(0);
+    const events = this.#events.splice(0);
+    const disclosures = this.#disclosures.splice(0);
+    if (notices.length > 0) await insertNotices(tx, notices);
+    if (events.length > 0) await appendEvents(tx, events, disclosures);
   }
 
   committed(): void {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { idPattern, idPrefixes, isId, newId, type IdKind } from '../../src/domain/ids.ts';
 
 const kinds = Object.keys(idPrefixes) as IdKind[];
@@ -72,6 +72,7 @@ test('what is not quite an id is none', () => {
 
 function uuidOf(id: string): Buffer {
   const letters = '0123456789abcdefghjkmnpqrstvwxyz';
-  const value = [...id.slice(4)].reduce((sum, letter) => sum * 32n + BigInt(letters.indexOf(letter)), 0n);
+  let value = 0n;
+  for (const letter of id.slice(4)) value = value * 32n + BigInt(letters.indexOf(letter));
   return Buffer.from(value.toString(16).padStart(32, '0'), 'hex');
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { openStages, type Verdict } from '../../src/domain/request.ts';
 import { House, bounds, devices, people, scopes, type Command } from './state-machine-house.ts';
 import * as model from './state-machine-model.ts';

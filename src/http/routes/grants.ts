@@ -42,6 +42,7 @@ export function grantRoutes(context: HttpContext): Route[] {
   ): Promise<Answer> =>
     runCommand(broker, { actor: personActor(caller), idempotency }, async (tx, journal) => {
       await work(tx, journal);
+      await journal.write(tx);
       const { grant, now } = (await findGrant(tx, id))!;
       const [body] = await showGrants(tx, [grant], now);
       return { status: 200, body };

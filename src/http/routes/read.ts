@@ -18,9 +18,15 @@ export function readDuration(text: string, pointer: string): number {
 /** A moment in RFC 3339. @throws invalid-request at the pointer. */
 export function readTime(text: string, pointer: string): Date {
   const time = new Date(text);
-  if (Number.isNaN(time.getTime()) || time.getUTCFullYear() > 9999)
+  if (Number.isNaN(time.getTime()) || time.getUTCFullYear() > 9999 || !isOnCalendar(text))
     throw invalid(pointer, 'is not a moment in RFC 3339');
   return time;
+}
+
+/** `Date` takes 30 February for 2 March, and 24:00 for the next day's beginning. */
+function isOnCalendar(text: string): boolean {
+  const [year, month, day, hour] = text.split(/\D/, 4).map(Number) as [number, number, number, number];
+  return hour < 24 && day <= new Date(Date.UTC(year, month, 0)).getUTCDate();
 }
 
 export function personActor(caller: Caller): Actor {

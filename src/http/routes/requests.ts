@@ -186,6 +186,7 @@ export function requestRoutes(context: HttpContext): Route[] {
         if (say.verdict === 'deny' && say.narrow) throw invalid('/narrow', 'only an approval can narrow');
         return runCommand(broker, { actor: personActor(caller), idempotency }, async (tx, journal) => {
           await decideRequest(broker, tx, journal, caller, params.id, say);
+          await journal.write(tx);
           const { request, now } = (await findRequest(tx, params.id))!;
           return { status: 200, body: await showRequest(tx, request, now) };
         });
