@@ -94,6 +94,10 @@ CREATE TABLE tenants (
   created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+CREATE FUNCTION device_search(id text, name text, facts jsonb) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT lower(concat_ws(E'\n', id, name, (SELECT string_agg(value, E'\n') FROM jsonb_each_text(facts))))
+$$;
+
 CREATE TABLE devices (
   id typeid PRIMARY KEY,
   tenant typeid NOT NULL REFERENCES tenants,
@@ -106,9 +110,24 @@ CREATE TABLE devices (
   last_seen_at timestamptz,
   enrolled_at timestamptz NOT NULL,
   unenrolled_at timestamptz,
+  -- All that a device is searched by, in small letters.
+  search text NOT NULL GENERATED ALWAYS AS (device_search(id, name, facts)) STORED,
   CONSTRAINT unenrolment_must_follow_enrolment CHECK (unenrolled_at >= enrolled_at)
 );
 CREATE INDEX devices_by_tenant ON devices (tenant, id DESC);
+
+-- Any managed PostgreSQL offers pg_trgm, but some only when it is switched on for the server. Without it a search reads
+-- every device that its caller may see.
+DO $$
+BEGIN
+  CREATE SCHEMA latchkey_extensions;
+  CREATE EXTENSION pg_trgm SCHEMA latchkey_extensions;
+  CREATE INDEX devices_by_search ON devices USING gin (search latchkey_extensions.gin_trgm_ops);
+EXCEPTION
+  WHEN duplicate_object OR insufficient_privilege OR feature_not_supported OR undefined_file THEN
+    RAISE NOTICE 'devices are searched without an index: %', SQLERRM;
+END
+$$;
 
 -- The version of each device's list of live grants, raised in every transaction that changes the list.
 CREATE TABLE live_versions (
@@ -127,6 +146,7 @@ CREATE TABLE enrolment_codes (
   used_by typeid REFERENCES devices CONSTRAINT code_must_enrol_one_device UNIQUE,
   CONSTRAINT code_must_expire_after_its_making CHECK (expires_at > created_at)
 );
+CREATE INDEX enrolment_codes_unused ON enrolment_codes (expires_at) WHERE used_by IS NULL;
 
 -- Requests ------------------------------------------------------------------------------------------------------------
 
@@ -160,8 +180,9 @@ CREATE TABLE requests (
 );
 CREATE INDEX requests_by_requester ON requests (requester, id DESC);
 CREATE INDEX requests_by_tenant ON requests (tenant, id DESC);
+CREATE INDEX requests_not_granted ON requests (state, id DESC) WHERE state <> 'granted';
+CREATE INDEX requests_not_granted_by_tenant ON requests (tenant, state, id DESC) WHERE state <> 'granted';
 CREATE INDEX requests_due_to_lapse ON requests (lapses_at) WHERE state = 'pending';
-CREATE INDEX requests_pending ON requests (id DESC) WHERE state = 'pending';
 
 CREATE TABLE decisions (
   request typeid NOT NULL,
@@ -211,6 +232,9 @@ CREATE TABLE grants (
 );
 CREATE INDEX grants_by_person ON grants (person, id DESC);
 CREATE INDEX grants_by_tenant ON grants (tenant, id DESC);
+CREATE INDEX grants_in_force ON grants (id DESC) WHERE ending IS NULL AND expiry_recorded_at IS NULL;
+CREATE INDEX grants_ended_early ON grants (ending, id DESC) WHERE ending IS NOT NULL;
+CREATE INDEX grants_ended_early_by_tenant ON grants (tenant, ending, id DESC) WHERE ending IS NOT NULL;
 CREATE INDEX grants_due_to_expire ON grants (expires_at) WHERE ending IS NULL AND expiry_recorded_at IS NULL;
 CREATE INDEX grants_due_to_start ON grants (starts_at) WHERE started_at IS NULL AND ending IS NULL AND expiry_recorded_at IS NULL;
 CREATE INDEX grants_due_for_review ON grants (review_due_at) WHERE review_due_at IS NOT NULL AND review_verdict IS NULL;
@@ -275,6 +299,7 @@ CREATE TABLE alarms (
   CONSTRAINT closing_must_follow_raising CHECK (closed_at >= since)
 );
 CREATE UNIQUE INDEX one_open_alarm_per_subject ON alarms (kind, subject) WHERE closed_at IS NULL;
+CREATE INDEX alarms_by_subject ON alarms (subject, kind);
 CREATE INDEX alarms_by_tenant ON alarms (tenant, id DESC);
 
 -- What somebody must be told, for one person or for everyone of a team.

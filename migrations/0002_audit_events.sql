@@ -62,7 +62,7 @@ SELECT ensure_audit_partitions();
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO latchkey_app, latchkey_auditor;
-GRANT EXECUTE ON FUNCTION ensure_audit_partitions() TO latchkey_app;
+GRANT EXECUTE ON FUNCTION ensure_audit_partitions(), device_search(text, text, jsonb) TO latchkey_app;
 
 GRANT SELECT ON audit_events, policy_bundles TO latchkey_auditor;
 

@@ -107,5 +107,15 @@ async function record(
     await journal.raise(tx, now, 'unknown-credential', said.session, device.tenant);
     return;
   }
-  await insertSession(tx, { id: said.session, device: device.id, grant, person, scopes, credential, startedAt: now });
+  const { tenant } = device;
+  await insertSession(tx, {
+    id: said.session,
+    device: device.id,
+    tenant,
+    grant,
+    person,
+    scopes,
+    credential,
+    startedAt: now,
+  });
 }

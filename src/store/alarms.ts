@@ -1,4 +1,5 @@
 import type { AlarmId, TenantId } from '../domain/ids.ts';
+import { newest, Values } from './listing.ts';
 import { rows, type Runner, type Tx } from './transaction.ts';
 
 export interface Alarm {
@@ -38,13 +39,17 @@ export async function listAlarms(
   filter: { readonly slugs: readonly string[] | null; readonly open: boolean | null },
   wanted: { readonly before: AlarmId | null; readonly limit: number },
 ): Promise<Alarm[]> {
-  return rows<Alarm>(
-    runner,
-    'list-alarms',
-    `SELECT id, kind, subject, tenant, since, closed_at AS "closedAt" FROM alarms
-     WHERE ($1::text[] IS NULL OR tenant IN (SELECT id FROM tenants WHERE slug = ANY ($1)))
-       AND ($2::boolean IS NULL OR (closed_at IS NULL) = $2) AND ($3::text IS NULL OR id < $3)
-     ORDER BY id DESC LIMIT $4`,
-    [filter.slugs, filter.open, wanted.before, wanted.limit],
-  );
+  const values = new Values();
+  const limit = values.add(wanted.limit);
+  const where = [];
+  if (filter.open !== null) where.push(filter.open ? 'x.closed_at IS NULL' : 'x.closed_at IS NOT NULL');
+  if (wanted.before) where.push(`x.id < ${values.add(wanted.before)}`);
+  const way = filter.slugs
+    ? {
+        each: `SELECT id FROM tenants WHERE slug = ANY (${values.add(filter.slugs)})`,
+        where: ['x.tenant = each.id', ...where],
+      }
+    : { where };
+  const text = `SELECT id, kind, subject, tenant, since, closed_at AS "closedAt" FROM (${newest('alarms', [way], limit)}) a`;
+  return rows<Alarm>(runner, null, `${text} ORDER BY id DESC`, values.list);
 }

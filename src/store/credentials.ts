@@ -1,5 +1,5 @@
 import type { CredentialId, DeviceId, GrantId, PersonId } from '../domain/ids.ts';
-import { nowSql, rows, type Runner, type Tx } from './transaction.ts';
+import { onceNowSql, rows, type Runner, type Tx } from './transaction.ts';
 
 /** Keeps what is known of an issued credential; never the credential itself. */
 export async function insertCredential(
@@ -48,11 +48,11 @@ export async function useProof(runner: Runner, hash: string, expiresAt: Date): P
 
 /** Forgets what would be refused for its age anyway. */
 export async function forgetExpired(runner: Runner): Promise<void> {
-  await rows(runner, 'forget-proofs', `DELETE FROM used_proofs WHERE expires_at < ${nowSql} - interval '1 minute'`);
-  await rows(runner, 'forget-answers', `DELETE FROM idempotent_answers WHERE expires_at < ${nowSql}`);
+  await rows(runner, 'forget-proofs', `DELETE FROM used_proofs WHERE expires_at < ${onceNowSql} - interval '1 minute'`);
+  await rows(runner, 'forget-answers', `DELETE FROM idempotent_answers WHERE expires_at < ${onceNowSql}`);
   await rows(
     runner,
     'forget-codes',
-    `DELETE FROM enrolment_codes WHERE expires_at < ${nowSql} - interval '30 days' AND used_by IS NULL`,
+    `DELETE FROM enrolment_codes WHERE expires_at < ${onceNowSql} - interval '30 days' AND used_by IS NULL`,
   );
 }

@@ -1,4 +1,5 @@
 import type { DeviceId, PersonId, TenantId } from '../domain/ids.ts';
+import { newest, Values } from './listing.ts';
 import { nowSql, row, rows, type Runner, type Tx } from './transaction.ts';
 
 export interface Door {
@@ -29,11 +30,12 @@ export interface Device {
   readonly unenrolledAt: Date | null;
 }
 
-const read = `
+const readFrom = (source: string): string => `
   SELECT d.id, d.tenant, t.slug AS "tenantSlug", t.region AS "tenantRegion", d.name, d.public_key AS "publicKey",
     d.facts, d.door, d.in_use AS "inUse", d.last_seen_at AS "lastSeenAt", d.enrolled_at AS "enrolledAt",
     d.unenrolled_at AS "unenrolledAt"
-  FROM devices d JOIN tenants t ON t.id = d.tenant`;
+  FROM ${source} d JOIN tenants t ON t.id = d.tenant`;
+const read = readFrom('devices');
 
 export async function findDevice(runner: Runner, id: DeviceId): Promise<Device | null> {
   return row<Device>(runner, 'find-device', `${read} WHERE d.id = $1`, [id]);
@@ -130,17 +132,23 @@ export async function listDevices(
   filter: { readonly slugs: readonly string[] | null; readonly tenant: string | null; readonly q: string | null },
   wanted: { readonly before: DeviceId | null; readonly limit: number },
 ): Promise<Device[]> {
-  return rows<Device>(
-    runner,
-    'list-devices',
-    `${read}
-     WHERE ($1::text[] IS NULL OR t.slug = ANY ($1)) AND ($2::text IS NULL OR $2 IN (t.id, t.slug))
-       AND ($3::text IS NULL OR strpos(lower(d.name), lower($3)) > 0 OR strpos(d.id, $3) > 0
-         OR EXISTS (SELECT 1 FROM jsonb_each_text(d.facts) AS f WHERE strpos(lower(f.value), lower($3)) > 0))
-       AND ($4::text IS NULL OR d.id < $4)
-     ORDER BY d.id DESC LIMIT $5`,
-    [filter.slugs, filter.tenant, filter.q, wanted.before, wanted.limit],
-  );
+  const values = new Values();
+  const limit = values.add(wanted.limit);
+  const where = [];
+  if (wanted.before) where.push(`x.id < ${values.add(wanted.before)}`);
+  if (filter.q) {
+    const pattern = `%${filter.q.toLowerCase().replaceAll(/[\\%_]/g, '\\$&')}%`;
+    where.push(`x.search LIKE ${values.add(pattern)}`);
+  }
+  const tenants = [];
+  if (filter.slugs) tenants.push(`slug = ANY (${values.add(filter.slugs)})`);
+  if (filter.tenant) tenants.push(`${values.add(filter.tenant)} IN (id, slug)`);
+  const way =
+    tenants.length > 0
+      ? { each: `SELECT id FROM tenants WHERE ${tenants.join(' AND ')}`, where: ['x.tenant = each.id', ...where] }
+      : { where };
+  const text = `${readFrom(`(${newest('devices', [way], limit)})`)} ORDER BY d.id DESC`;
+  return rows<Device>(runner, null, text, values.list);
 }
 
 /** Writes a new enrolment code, by the hash of its text. */

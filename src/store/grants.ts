@@ -9,8 +9,8 @@ import {
 } from '../domain/grant.ts';
 import type { DeviceId, GrantId, PersonId, RequestId, TenantId } from '../domain/ids.ts';
 import type { Commitment } from '../ledger/events.ts';
-import { bytes, page, type Page, type Seen } from './listing.ts';
-import { nowSql, row, rows, type Runner, type Tx } from './transaction.ts';
+import { bytes, clockSql, pageOf, withClock, type Listed, type Page, type Seen, type Values } from './listing.ts';
+import { nowSql, onceNowSql, row, rows, type Runner, type Tx } from './transaction.ts';
 
 /** A grant with what the store alone knows of it. */
 export interface StoredGrant {
@@ -49,12 +49,13 @@ interface GrantRow {
   now: Date;
 }
 
-const read = `
+const readFrom = (source: string, now: string): string => `
   SELECT g.id, g.request, g.person, g.tenant, g.profile, g.scopes, g.duration, g.starts_at, g.expires_at, g.started_at,
-    g.expiry_recorded_at, g.ending, g.ended_at, g.ended_by, coalesce(reason.value, g.end_note) AS end_reason,
-    g.key_thumbprint, g.review_due_at, g.review_by, g.review_verdict, ${nowSql} AS now,
+    g.expiry_recorded_at, g.ending, g.ended_at, g.ended_by, coalesce((SELECT value FROM disclosures WHERE commitment = g.end_reason), g.end_note) AS end_reason,
+    g.key_thumbprint, g.review_due_at, g.review_by, g.review_verdict, ${now} AS now,
     (SELECT array_agg(d.device::text ORDER BY d.position) FROM grant_devices d WHERE d.grant_id = g.id) AS devices
-  FROM grants g LEFT JOIN disclosures reason ON reason.commitment = g.end_reason`;
+  FROM ${source} g`;
+const read = readFrom('grants', nowSql);
 
 /** A grant; null when there is none. */
 export async function findGrant(runner: Runner, id: GrantId): Promise<StoredGrant | null> {
@@ -74,9 +75,9 @@ export async function lockGrant(tx: Tx, id: GrantId): Promise<StoredGrant | null
   return locked && findGrant(tx, id);
 }
 
-/** Writes a new grant and the devices it is good for. */
-export async function insertGrant(tx: Tx, grant: LiveGrant, duration: number): Promise<void> {
-  await rows(
+/** Writes a new grant and the devices it is good for. @returns those of them that are still enrolled. */
+export async function insertGrant(tx: Tx, grant: LiveGrant, duration: number): Promise<Set<DeviceId>> {
+  const found = await rows<{ device: DeviceId }>(
     tx,
     'insert-grant',
     `WITH made AS (
@@ -84,7 +85,9 @@ export async function insertGrant(tx: Tx, grant: LiveGrant, duration: number): P
        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
      )
      INSERT INTO grant_devices (grant_id, device, position, expires_at)
-     SELECT $1, device, position, $9 FROM unnest($11::text[]) WITH ORDINALITY AS of (device, position)`,
+     SELECT $1, device, position, $9 FROM unnest($11::text[]) WITH ORDINALITY AS of (device, position)
+     JOIN devices d ON d.id = device AND d.unenrolled_at IS NULL
+     RETURNING device`,
     [
       grant.id,
       grant.request,
@@ -99,6 +102,7 @@ export async function insertGrant(tx: Tx, grant: LiveGrant, duration: number): P
       grant.devices,
     ],
   );
+  return new Set(found.map((each) => each.device));
 }
 
 /** Records that a grant has begun. */
@@ -159,7 +163,7 @@ export async function hasOverdueReview(runner: Runner, persons: readonly PersonI
   const found = await row<{ overdue: boolean }>(
     runner,
     'has-overdue-review',
-    `SELECT EXISTS (SELECT 1 FROM grants WHERE person = ANY ($1) AND review_due_at <= ${nowSql}
+    `SELECT EXISTS (SELECT 1 FROM grants WHERE person = ANY ($1) AND review_due_at <= ${onceNowSql}
        AND review_verdict IS NULL) AS overdue`,
     [persons],
   );
@@ -175,10 +179,10 @@ export async function expireDue(
     tx,
     'expire-due',
     `UPDATE grants SET expiry_recorded_at = ${nowSql}
-     WHERE id IN (
-       SELECT id FROM grants WHERE ending IS NULL AND expiry_recorded_at IS NULL AND expires_at <= ${nowSql}
+     WHERE id = ANY (ARRAY(
+       SELECT id FROM grants WHERE ending IS NULL AND expiry_recorded_at IS NULL AND expires_at <= ${onceNowSql}
        ORDER BY expires_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
-     )
+     ))
      RETURNING id, tenant, expires_at AS "expiresAt", expiry_recorded_at AS now,
        (SELECT array_agg(d.device::text) FROM grant_devices d WHERE d.grant_id = grants.id) AS devices`,
     [limit],
@@ -191,7 +195,8 @@ export async function lockDueToStart(tx: Tx): Promise<StoredGrant | null> {
     tx,
     'lock-due-to-start',
     `SELECT id FROM grants
-     WHERE started_at IS NULL AND ending IS NULL AND expiry_recorded_at IS NULL AND starts_at <= ${nowSql} AND expires_at > ${nowSql}
+     WHERE started_at IS NULL AND ending IS NULL AND expiry_recorded_at IS NULL AND starts_at <= ${onceNowSql}
+       AND expires_at > ${nowSql}
      ORDER BY starts_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED`,
   );
   return found && findGrant(tx, found.id);
@@ -206,7 +211,7 @@ export async function findOverdueReviews(
     tx,
     'find-overdue-reviews',
     `SELECT g.id, g.tenant, ${nowSql} AS now FROM grants g
-     WHERE review_due_at <= ${nowSql} AND review_due_at IS NOT NULL AND review_verdict IS NULL
+     WHERE review_due_at <= ${onceNowSql} AND review_due_at IS NOT NULL AND review_verdict IS NULL
        AND NOT EXISTS (SELECT 1 FROM alarms a WHERE a.kind = 'review-overdue' AND a.subject = g.id)
      ORDER BY review_due_at LIMIT $1 FOR NO KEY UPDATE OF g SKIP LOCKED`,
     [limit],
@@ -223,18 +228,23 @@ export async function nextDue(runner: Runner): Promise<{ due: Date | null; now: 
        (SELECT min(starts_at) FROM grants WHERE started_at IS NULL AND ending IS NULL AND expiry_recorded_at IS NULL),
        (SELECT min(lapses_at) FROM requests WHERE state = 'pending'),
        (SELECT min(review_due_at) FROM grants WHERE review_due_at IS NOT NULL AND review_verdict IS NULL
-          AND review_due_at > ${nowSql})
+          AND review_due_at > ${onceNowSql})
      ) AS due, ${nowSql} AS now`,
   );
   return found!;
 }
 
-const stateConditions: Record<GrantState, string> = {
-  scheduled: `(g.ending IS NULL AND g.expiry_recorded_at IS NULL AND g.starts_at > ${nowSql})`,
-  active: `(g.ending IS NULL AND g.expiry_recorded_at IS NULL AND g.starts_at <= ${nowSql} AND g.expires_at > ${nowSql})`,
-  expired: `(g.ending IS NULL AND g.expires_at <= ${nowSql})`,
-  revoked: `g.ending = 'revoked'`,
-  released: `g.ending = 'released'`,
+const notEnded = 'x.ending IS NULL AND x.expiry_recorded_at IS NULL';
+const listed: Listed<GrantState> = {
+  table: 'grants',
+  owner: 'person',
+  states: {
+    scheduled: [`${notEnded} AND x.starts_at > ${clockSql}`],
+    active: [`${notEnded} AND x.starts_at <= ${clockSql} AND x.expires_at > ${clockSql}`],
+    expired: ['x.ending IS NULL AND x.expiry_recorded_at IS NOT NULL', `${notEnded} AND x.expires_at <= ${clockSql}`],
+    revoked: [`x.ending = 'revoked'`],
+    released: [`x.ending = 'released'`],
+  },
 };
 
 /** Grants that somebody may see, newest first. */
@@ -248,17 +258,12 @@ export async function listGrants(
   },
   wanted: Page<GrantId>,
 ): Promise<StoredGrant[]> {
-  const ofDevice = 'EXISTS (SELECT 1 FROM grant_devices d WHERE d.device = $ AND d.grant_id = g.id)';
-  return page(
-    wanted,
-    'g',
-    filter,
-    stateConditions,
-    'person',
-    async (name, where, values) =>
-      (await rows<GrantRow>(runner, `list-grants-${name}`, `${read} ${where}`, values)).map(parse),
-    filter.device ? [['device', ofDevice, filter.device]] : [],
-  );
+  const { device } = filter;
+  const ofDevice = (values: Values): string =>
+    `x.id IN (SELECT grant_id FROM grant_devices WHERE device = ${values.add(device)})`;
+  const { source, values } = pageOf(listed, filter, wanted, device ? [ofDevice] : []);
+  const text = `${withClock} ${readFrom(`(${source})`, clockSql)} ORDER BY g.id DESC`;
+  return (await rows<GrantRow>(runner, null, text, values.list)).map(parse);
 }
 
 function parse(row: GrantRow): StoredGrant {

@@ -1,5 +1,5 @@
 import type { DeviceId, GrantId, PersonId } from '../domain/ids.ts';
-import { nowSql, rows, type Runner, type Tx } from './transaction.ts';
+import { nowSql, onceNowSql, rows, type Runner, type Tx } from './transaction.ts';
 
 /** A grant as a device is told of it. */
 export interface ListedGrant {
@@ -58,8 +58,8 @@ export async function readLiveLists(runner: Runner, devices: readonly DeviceId[]
        WHERE gd.device = v.device AND gd.left_at IS NULL AND gd.expires_at > statement_timestamp() - interval '1 day'
          AND g.ending IS NULL AND g.expiry_recorded_at IS NULL AND g.started_at IS NOT NULL
      ) AS grants
-     FROM live_versions v JOIN devices d ON d.id = v.device
-     WHERE v.device = ANY ($1) AND d.unenrolled_at IS NULL`,
+     FROM live_versions v
+     WHERE v.device = ANY ($1) AND (SELECT unenrolled_at IS NULL FROM devices WHERE id = v.device)`,
     [devices],
   );
   return found.map((each) => ({
@@ -85,7 +85,7 @@ export async function recentVersions(
   return rows(
     runner,
     'recent-versions',
-    'SELECT device, version FROM live_versions WHERE changed_at > clock_timestamp() - make_interval(secs => $1)',
+    'SELECT device, version FROM live_versions WHERE changed_at > (SELECT clock_timestamp()) - make_interval(secs => $1)',
     [seconds],
   );
 }
@@ -96,7 +96,7 @@ export async function grantsLiveOn(tx: Tx, device: DeviceId): Promise<GrantId[]>
     tx,
     'grants-live-on',
     `SELECT gd.grant_id AS "grant" FROM grant_devices gd JOIN grants g ON g.id = gd.grant_id
-     WHERE gd.device = $1 AND gd.left_at IS NULL AND gd.expires_at > ${nowSql} AND g.ending IS NULL`,
+     WHERE gd.device = $1 AND gd.left_at IS NULL AND gd.expires_at > ${onceNowSql} AND g.ending IS NULL`,
     [device],
   );
   return found.map((each) => each.grant);

@@ -1,4 +1,5 @@
 import type { NoticeId, PersonId } from '../domain/ids.ts';
+import { newest, Values } from './listing.ts';
 import { rows, type Runner, type Tx } from './transaction.ts';
 
 /** Something that one person, or everyone of a team, must be told. */
@@ -37,11 +38,20 @@ export async function listNotices(
   to: { readonly person: PersonId; readonly teams: readonly string[] },
   wanted: { readonly before: NoticeId | null; readonly limit: number },
 ): Promise<Notice[]> {
-  return rows<Notice>(
-    runner,
-    'list-notices',
-    `SELECT id, person, team, kind, subject, created_at AS at FROM notices
-     WHERE (person = $1 OR team = ANY ($2)) AND ($3::text IS NULL OR id < $3) ORDER BY id DESC LIMIT $4`,
-    [to.person, to.teams, wanted.before, wanted.limit],
+  const values = new Values();
+  const limit = values.add(wanted.limit);
+  const earlier = wanted.before ? [`x.id < ${values.add(wanted.before)}`] : [];
+  const source = newest(
+    'notices',
+    [
+      { where: [`x.person = ${values.add(to.person)}`, ...earlier] },
+      {
+        each: `SELECT DISTINCT id FROM unnest(${values.add(to.teams)}::text[]) AS of (id)`,
+        where: ['x.team = each.id', ...earlier],
+      },
+    ],
+    limit,
   );
+  const text = `SELECT id, person, team, kind, subject, created_at AS at FROM (${source}) n ORDER BY id DESC`;
+  return rows<Notice>(runner, null, text, values.list);
 }

@@ -92,7 +92,7 @@ export async function aliasesOf(runner: Runner, person: PersonId): Promise<Set<P
        UNION
        SELECT next.person FROM human, LATERAL (
          SELECT b.person FROM personal_data a JOIN personal_data b USING (kind, value)
-           WHERE a.person = human.person AND kind <> 'name'
+           WHERE a.person = human.person AND a.kind <> 'name' AND b.kind <> 'name'
          UNION ALL SELECT other FROM person_links WHERE person_links.person = human.person
          UNION ALL SELECT person_links.person FROM person_links WHERE other = human.person
        ) AS next

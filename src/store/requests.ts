@@ -12,8 +12,8 @@ import {
 } from '../domain/request.ts';
 import type { Narrow } from '../domain/terms.ts';
 import type { Commitment } from '../ledger/events.ts';
-import { bytes, page, type Page, type Seen } from './listing.ts';
-import { nowSql, row, rows, type Runner, type Tx } from './transaction.ts';
+import { bytes, clockSql, newest, pageOf, Values, withClock, type Listed, type Page, type Seen } from './listing.ts';
+import { nowSql, onceNowSql, row, rows, type Runner, type Tx } from './transaction.ts';
 
 /** A request with what the store alone knows of it. */
 export interface StoredRequest {
@@ -59,20 +59,20 @@ interface RequestRow {
 const columns = `r.id, r.state, r.requester, r.tenant, r.profile, r.devices, r.scopes, r.data_classes, r.duration,
   r.longest, r.longest_total, r.stages, r.extends, r.created_at, r.starts_at, r.lapses_at, r.grant_id`;
 
-const read = (source: string): string => `
-  SELECT ${columns}, reason.value AS reason, ticket.value AS ticket, ${nowSql} AS now,
+const readFrom = (source: string, now: string): string => `
+  SELECT ${columns}, ${now} AS now,
+    (SELECT value FROM disclosures WHERE commitment = r.reason) AS reason,
+    (SELECT value FROM disclosures WHERE commitment = r.ticket) AS ticket,
     coalesce((
       SELECT json_agg(json_build_object('by', d.person, 'verdict', d.verdict, 'stage', d.stage, 'comment', c.value,
         'narrow', d.narrow, 'at', d.decided_at) ORDER BY d.decided_at, d.person)
       FROM decisions d LEFT JOIN disclosures c ON c.commitment = d.comment WHERE d.request = r.id
     ), '[]') AS decisions
-  FROM ${source} r
-  LEFT JOIN disclosures reason ON reason.commitment = r.reason
-  LEFT JOIN disclosures ticket ON ticket.commitment = r.ticket`;
+  FROM ${source} r`;
 
 /** A request; null when there is none. */
 export async function findRequest(runner: Runner, id: RequestId): Promise<StoredRequest | null> {
-  const found = await row<RequestRow>(runner, 'find-request', `${read('requests')} WHERE r.id = $1`, [id]);
+  const found = await row<RequestRow>(runner, 'find-request', `${readFrom('requests', nowSql)} WHERE r.id = $1`, [id]);
   return found && parse(found);
 }
 
@@ -164,10 +164,10 @@ export async function lapseDue(tx: Tx, limit: number): Promise<{ id: RequestId; 
     tx,
     'lapse-due',
     `UPDATE requests SET state = 'lapsed', decided_at = lapses_at
-     WHERE id IN (
-       SELECT id FROM requests WHERE state = 'pending' AND lapses_at <= ${nowSql}
+     WHERE id = ANY (ARRAY(
+       SELECT id FROM requests WHERE state = 'pending' AND lapses_at <= ${onceNowSql}
        ORDER BY lapses_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
-     ) RETURNING id, tenant, ${nowSql} AS now`,
+     )) RETURNING id, tenant, ${nowSql} AS now`,
     [limit],
   );
 }
@@ -186,13 +186,23 @@ export async function lapseExtensionsOf(
   );
 }
 
-const stateConditions: Record<RequestState, string> = {
-  pending: `(r.state = 'pending' AND r.lapses_at > ${nowSql})`,
-  lapsed: `(r.state = 'lapsed' OR r.state = 'pending' AND r.lapses_at <= ${nowSql})`,
-  granted: `r.state = 'granted'`,
-  denied: `r.state = 'denied'`,
-  cancelled: `r.state = 'cancelled'`,
+const pending = `x.state = 'pending' AND x.lapses_at > ${clockSql}`;
+const listed: Listed<RequestState> = {
+  table: 'requests',
+  owner: 'requester',
+  states: {
+    pending: [pending],
+    lapsed: [`x.state = 'lapsed'`, `x.state = 'pending' AND x.lapses_at <= ${clockSql}`],
+    granted: [`x.state = 'granted'`],
+    denied: [`x.state = 'denied'`],
+    cancelled: [`x.state = 'cancelled'`],
+  },
 };
+
+async function readPage(runner: Runner, source: string, values: Values): Promise<StoredRequest[]> {
+  const text = `${withClock} ${readFrom(`(${source})`, clockSql)} ORDER BY r.id DESC`;
+  return (await rows<RequestRow>(runner, null, text, values.list)).map(parse);
+}
 
 /** Requests that somebody may see, newest first. */
 export async function listRequests(
@@ -200,9 +210,8 @@ export async function listRequests(
   filter: { readonly seen: Seen; readonly states: readonly RequestState[]; readonly tenant: string | null },
   wanted: Page<RequestId>,
 ): Promise<StoredRequest[]> {
-  return page(wanted, 'r', filter, stateConditions, 'requester', async (name, where, values) =>
-    (await rows<RequestRow>(runner, `list-requests-${name}`, `${read('requests')} ${where}`, values)).map(parse),
-  );
+  const { source, values } = pageOf(listed, filter, wanted);
+  return readPage(runner, source, values);
 }
 
 /** Pending requests with an open stage for one of these teams, not of these persons, and not yet decided by them. */
@@ -211,23 +220,22 @@ export async function listApprovable(
   filter: { readonly teams: readonly string[]; readonly persons: readonly PersonId[]; readonly tenant: string | null },
   wanted: Page<RequestId>,
 ): Promise<StoredRequest[]> {
-  const found = await rows<RequestRow>(
-    runner,
-    'list-approvable',
-    `${read('requests')}
-     WHERE ${stateConditions.pending} AND ($1::text IS NULL OR r.id < $1)
-       AND r.requester <> ALL ($3)
-       AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.request = r.id AND d.person = ANY ($3))
-       AND ($5::text IS NULL OR r.tenant = (SELECT id FROM tenants WHERE $5 IN (id, slug)))
-       AND EXISTS (
-         SELECT 1 FROM jsonb_to_recordset(r.stages) AS s (name text, "from" jsonb, needs integer)
-         WHERE s."from" ?| $4
-           AND s.needs > (SELECT count(*) FROM decisions d WHERE d.request = r.id AND d.stage = s.name AND d.verdict = 'approve')
-       )
-     ORDER BY r.id DESC LIMIT $2`,
-    [wanted.before, wanted.limit, filter.persons, filter.teams, filter.tenant],
-  );
-  return found.map(parse);
+  const values = new Values();
+  const limit = values.add(wanted.limit);
+  const persons = values.add(filter.persons);
+  const where = [
+    pending,
+    `x.requester <> ALL (${persons})`,
+    `NOT EXISTS (SELECT 1 FROM decisions d WHERE d.request = x.id AND d.person = ANY (${persons}))`,
+    `EXISTS (
+       SELECT 1 FROM jsonb_to_recordset(x.stages) AS s (name text, "from" jsonb, needs integer)
+       WHERE s."from" ?| ${values.add(filter.teams)}
+         AND s.needs > (SELECT count(*) FROM decisions d WHERE d.request = x.id AND d.stage = s.name AND d.verdict = 'approve')
+     )`,
+  ];
+  if (wanted.before) where.push(`x.id < ${values.add(wanted.before)}`);
+  if (filter.tenant) where.push(`x.tenant = (SELECT id FROM tenants WHERE ${values.add(filter.tenant)} IN (id, slug))`);
+  return readPage(runner, newest('requests', [{ where }], limit), values);
 }
 
 function parse(row: RequestRow): StoredRequest {

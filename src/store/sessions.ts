@@ -1,6 +1,6 @@
-import type { CredentialId, DeviceId, GrantId, PersonId, SessionId } from '../domain/ids.ts';
-import type { Page, Seen } from './listing.ts';
-import { nowSql, row, rows, type Runner, type Tx } from './transaction.ts';
+import type { CredentialId, DeviceId, GrantId, PersonId, SessionId, TenantId } from '../domain/ids.ts';
+import { clockSql, pageOf, withClock, type Listed, type Page, type Seen, type Values } from './listing.ts';
+import { row, rows, type Runner, type Tx } from './transaction.ts';
 
 export interface SessionRow {
   readonly id: SessionId;
@@ -51,14 +51,26 @@ export async function isIssued(
 
 export async function insertSession(
   tx: Tx,
-  session: Omit<SessionRow, 'endedAt' | 'endCause' | 'unconfirmed'> & { readonly credential: CredentialId },
+  session: Omit<SessionRow, 'endedAt' | 'endCause' | 'unconfirmed'> & {
+    readonly tenant: TenantId;
+    readonly credential: CredentialId;
+  },
 ): Promise<void> {
   await rows(
     tx,
     'insert-session',
-    `INSERT INTO sessions (id, device, grant_id, person, credential, scopes, started_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
-    [session.id, session.device, session.grant, session.person, session.credential, session.scopes, session.startedAt],
+    `INSERT INTO sessions (id, device, grant_id, person, tenant, credential, scopes, started_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
+    [
+      session.id,
+      session.device,
+      session.grant,
+      session.person,
+      session.tenant,
+      session.credential,
+      session.scopes,
+      session.startedAt,
+    ],
   );
 }
 
@@ -78,11 +90,17 @@ export async function endSession(
   );
 }
 
-const grantIsOver = `(g.ending IS NOT NULL OR g.expires_at <= ${nowSql})`;
-const conditions: Record<SessionState, string> = {
-  open: `(s.ended_at IS NULL AND NOT ${grantIsOver})`,
-  ended: 's.ended_at IS NOT NULL',
-  unconfirmed: `(s.ended_at IS NULL AND ${grantIsOver})`,
+const grantIsOver = (session: string): string => `EXISTS (
+  SELECT 1 FROM grants g WHERE g.id = ${session}.grant_id AND (g.ending IS NOT NULL OR g.expires_at <= ${clockSql})
+)`;
+const listedSessions: Listed<SessionState> = {
+  table: 'sessions',
+  owner: 'person',
+  states: {
+    open: [`x.ended_at IS NULL AND NOT ${grantIsOver('x')}`],
+    ended: ['x.ended_at IS NOT NULL'],
+    unconfirmed: [`x.ended_at IS NULL AND ${grantIsOver('x')}`],
+  },
 };
 
 /** Sessions that somebody may see, newest first. */
@@ -96,19 +114,13 @@ export async function listSessions(
   },
   wanted: Page<SessionId>,
 ): Promise<SessionRow[]> {
-  const states = [...new Set(filter.states)].sort();
-  const state = states.length > 0 ? `(${states.map((each) => conditions[each]).join(' OR ')})` : 'true';
-  const { seen } = filter;
-  return rows<SessionRow>(
-    runner,
-    `list-sessions-${states.join('-')}`,
-    `SELECT s.id, s.device, s.grant_id AS "grant", s.person, s.scopes, s.started_at AS "startedAt",
-       s.ended_at AS "endedAt", s.end_cause AS "endCause", s.ended_at IS NULL AND ${grantIsOver} AS unconfirmed
-     FROM sessions s JOIN grants g ON g.id = s.grant_id
-     WHERE ${state} AND ($1::text IS NULL OR s.grant_id = $1) AND ($2::text IS NULL OR s.device = $2)
-       AND ($3::text IS NULL OR s.id < $3)
-       AND ($4 OR s.person = $5 OR g.tenant IN (SELECT id FROM tenants WHERE slug = ANY ($6)))
-     ORDER BY s.id DESC LIMIT $7`,
-    [filter.grant, filter.device, wanted.before, seen.all, seen.own, seen.tenants, wanted.limit],
-  );
+  const { grant, device } = filter;
+  const { source, values } = pageOf(listedSessions, { ...filter, tenant: null }, wanted, [
+    ...(grant ? [(values: Values) => `x.grant_id = ${values.add(grant)}`] : []),
+    ...(device ? [(values: Values) => `x.device = ${values.add(device)}`] : []),
+  ]);
+  const text = `${withClock} SELECT s.id, s.device, s.grant_id AS "grant", s.person, s.scopes, s.started_at AS "startedAt",
+      s.ended_at AS "endedAt", s.end_cause AS "endCause", s.ended_at IS NULL AND ${grantIsOver('s')} AS unconfirmed
+    FROM (${source}) s ORDER BY s.id DESC`;
+  return rows<SessionRow>(runner, null, text, values.list);
 }

@@ -74,10 +74,18 @@ export async function inSavepoint<T>(tx: Tx, work: () => Promise<T>): Promise<T>
   }
 }
 
-/** Runs one prepared statement; `name` must belong to that very text. */
-export async function rows<Row>(runner: Runner, name: string, text: string, values: unknown[] = []): Promise<Row[]> {
+/**
+ * Runs one statement. It stays prepared under its name, which must belong to that very text; without a name it is
+ * planned for its values each time, as lists are whose best plan depends on them.
+ */
+export async function rows<Row>(
+  runner: Runner,
+  name: string | null,
+  text: string,
+  values: unknown[] = [],
+): Promise<Row[]> {
   try {
-    const result = await runner.query({ name, text, values });
+    const result = await runner.query({ ...(name !== null && { name }), text, values });
     return result.rows as Row[];
   } catch (error) {
     throw '__transaction' in runner ? error : translateFailure(error);
@@ -96,6 +104,11 @@ export async function row<Row>(
 
 /** The database's clock, to the millisecond, rounded down. In a transaction: call it after the row is locked. */
 export const nowSql = `date_trunc('milliseconds', clock_timestamp())`;
+
+/**
+ * The same, read once in a statement: `clock_timestamp()` itself differs from row to row, so no index is searched by it.
+ */
+export const onceNowSql = `(SELECT ${nowSql})`;
 
 export async function databaseNow(runner: Runner): Promise<Date> {
   const found = await row<{ now: Date }>(runner, 'now', `SELECT ${nowSql} AS now`);
