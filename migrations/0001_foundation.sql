@@ -226,6 +226,8 @@ CREATE TABLE grants (
   CONSTRAINT expiry_must_follow_start CHECK (expires_at > starts_at),
   CONSTRAINT ended_grant_must_say_when CHECK ((ending IS NULL) = (ended_at IS NULL)),
   CONSTRAINT ending_must_come_before_expiry CHECK (ended_at < expires_at),
+  CONSTRAINT start_must_have_come_when_recorded CHECK (started_at >= starts_at),
+  CONSTRAINT expiry_must_have_come_when_recorded CHECK (expiry_recorded_at >= expires_at),
   CONSTRAINT grant_must_end_once CHECK (ending IS NULL OR expiry_recorded_at IS NULL),
   CONSTRAINT review_must_be_by_somebody CHECK ((review_by IS NULL) = (review_verdict IS NULL)),
   CONSTRAINT reviewer_must_not_be_holder CHECK (review_by <> person)

@@ -23,9 +23,15 @@ export async function migrate(adminUrl: string): Promise<string[]> {
       direction: 'up',
       singleTransaction: false,
       checkOrder: true,
+      // Whoever comes second waits, and then finds nothing to do.
+      advisoryLockMode: 'wait',
       log: () => {},
     });
-    await client.query(`GRANT SELECT ON ${table} TO latchkey_app, latchkey_auditor`);
+    if (applied.length > 0) {
+      // Whoever migrates next may be another member of the role.
+      await client.query(`ALTER TABLE ${table} OWNER TO latchkey_admin`);
+      await client.query(`GRANT SELECT ON ${table} TO latchkey_app, latchkey_auditor`);
+    }
     return applied.map((migration) => migration.name);
   } finally {
     await client.end();
