@@ -1,3 +1,4 @@
+import { LatchkeyError } from '../domain/errors.ts';
 import { spanOf, type LiveGrant } from '../domain/grant.ts';
 import { newId } from '../domain/ids.ts';
 import { teamFor } from '../domain/profile.ts';
@@ -31,7 +32,7 @@ export async function makeGrant(
   const profile = context.policy().profiles.get(request.profile);
   const reviewWithin = profile?.reviewWithin ?? null;
   const dueAt = reviewWithin === null ? null : new Date(span.startsAt.getTime() + reviewWithin * 1000);
-  const grant: LiveGrant = {
+  const asked: LiveGrant = {
     id: newId('grant', now.getTime()),
     request: request.id,
     person: request.requester,
@@ -44,7 +45,9 @@ export async function makeGrant(
     state: span.startsAt > now ? 'scheduled' : 'active',
     ending: null,
   };
-  await insertGrant(tx, grant, terms.duration);
+  const enrolled = await insertGrant(tx, asked, terms.duration);
+  if (enrolled.size === 0) throw new LatchkeyError('conflict', 'none of the devices is enrolled any more');
+  const grant = { ...asked, devices: asked.devices.filter((device) => enrolled.has(device)) };
   await recordOutcome(tx, request.id, { state: 'granted', grant: grant.id }, now);
   journal.afterCommit(() => context.hints.requestChanged(request.id));
   if (grant.state === 'scheduled') {
