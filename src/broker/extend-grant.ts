@@ -30,11 +30,10 @@ export async function requestExtension(
 ): Promise<AccessRequest> {
   const stored = await lockGrant(tx, id);
   const { grant: any, now } = await requireOwnGrant(context, tx, journal, caller, stored, 'extend');
-  const grant = requireActive(any);
-  const profile = context.policy().profiles.get(grant.profile);
-  if (!profile) throw new LatchkeyError('conflict', `the profile \`${grant.profile}\` is no longer offered`);
-  const devices = await findDevices(tx, grant.devices);
-  const lived = (grant.expiresAt.getTime() - grant.startsAt.getTime()) / 1000;
+  const profile = context.policy().profiles.get(any.profile);
+  if (!profile) throw new LatchkeyError('conflict', `the profile \`${any.profile}\` is no longer offered`);
+  const devices = await findDevices(tx, any.devices);
+  const lived = (any.expiresAt.getTime() - any.startsAt.getTime()) / 1000;
   const total = Math.ceil(lived + wish.duration);
   const decisions = await decideUse(context, tx, caller, {
     action: 'extend',
@@ -46,16 +45,17 @@ export async function requestExtension(
   const recorded = decisions.map((decision) => journal.decision(decision, caller.id));
   const refusal = decisions.find((decision) => !decision.allowed);
   if (refusal) {
-    journal.fact(now, grant.tenant, {
+    journal.fact(now, any.tenant, {
       type: 'request.refused',
       action: 'extend',
       subject: id,
       profile: profile.name,
-      devices: grant.devices,
+      devices: any.devices,
       decisions: recorded,
     });
     throw new RecordedRefusal(refusedByPolicy(refusal));
   }
+  const grant = requireActive(any);
   const request: PendingRequest = {
     id: newId('request', now.getTime()),
     state: 'pending',

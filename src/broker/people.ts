@@ -81,8 +81,19 @@ export function seenBy(context: Pick<BrokerContext, 'policy'>, person: PersonFac
   return keep(bundle, person, what, () => visibility(bundle, person, what));
 }
 
-/** The teams in whose name a person may decide stages. */
+/** The teams in whose name a person may decide stages; none when no profile asks any of them. */
 export function decidingTeams(context: Pick<BrokerContext, 'policy'>, person: PersonFacts): readonly string[] {
   const bundle = context.policy();
-  return keep(bundle, person, 'decide', () => decidableTeams(bundle, person));
+  return keep(bundle, person, 'decide', () => {
+    const teams = decidableTeams(bundle, person);
+    const asked = [...bundle.profiles.values()].flatMap(({ stages }) => stages.flatMap(({ from }) => from));
+    return teams.some((team) => asked.some((written) => isTeamOf(written, team))) ? teams : [];
+  });
+}
+
+/** Whether a team is one that a stage means, with the slug of some tenant in place. */
+function isTeamOf(written: string, team: string): boolean {
+  const [before = '', after] = written.split('{tenant}', 2);
+  if (after === undefined) return written === team;
+  return team.length > before.length + after.length && team.startsWith(before) && team.endsWith(after);
 }

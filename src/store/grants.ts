@@ -53,7 +53,8 @@ const readFrom = (source: string, now: string): string => `
   SELECT g.id, g.request, g.person, g.tenant, g.profile, g.scopes, g.duration, g.starts_at, g.expires_at, g.started_at,
     g.expiry_recorded_at, g.ending, g.ended_at, g.ended_by, coalesce((SELECT value FROM disclosures WHERE commitment = g.end_reason), g.end_note) AS end_reason,
     g.key_thumbprint, g.review_due_at, g.review_by, g.review_verdict, ${now} AS now,
-    (SELECT array_agg(d.device::text ORDER BY d.position) FROM grant_devices d WHERE d.grant_id = g.id) AS devices
+    (SELECT coalesce(array_agg(d.device::text ORDER BY d.position) FILTER (WHERE d.left_at IS NULL),
+       array_agg(d.device::text ORDER BY d.position)) FROM grant_devices d WHERE d.grant_id = g.id) AS devices
   FROM ${source} g`;
 const read = readFrom('grants', nowSql);
 
@@ -87,6 +88,7 @@ export async function insertGrant(tx: Tx, grant: LiveGrant, duration: number): P
      INSERT INTO grant_devices (grant_id, device, position, expires_at)
      SELECT $1, device, position, $9 FROM unnest($11::text[]) WITH ORDINALITY AS of (device, position)
      JOIN devices d ON d.id = device AND d.unenrolled_at IS NULL
+     FOR SHARE OF d
      RETURNING device`,
     [
       grant.id,

@@ -112,7 +112,9 @@ export async function leaveGrants(
     tx,
     'leave-grants',
     `WITH leaving AS (
-       UPDATE grant_devices SET left_at = $2 WHERE device = $1 AND left_at IS NULL AND expires_at > $2 RETURNING grant_id
+       UPDATE grant_devices SET left_at = $2 WHERE device = $1 AND left_at IS NULL AND expires_at > $2
+         AND EXISTS (SELECT 1 FROM grants g WHERE g.id = grant_id AND g.ending IS NULL)
+       RETURNING grant_id
      )
      SELECT grant_id AS "grant", (
        SELECT count(*) FROM grant_devices gd WHERE gd.grant_id = leaving.grant_id AND gd.device <> $1 AND gd.left_at IS NULL

@@ -133,7 +133,7 @@ export function requestRoutes(context: HttpContext): Route[] {
       path: '/v1/requests/{id}',
       id: 'getRequest',
       tag: 'Requests',
-      summary: 'A request; with `wait`, as soon as it changes',
+      summary: 'A request; with `wait`, as soon as it changes, or at once when it is decided',
       audience: 'person',
       rule: 'the requester, and whoever policy lets see requests of that tenant',
       params,
@@ -151,6 +151,7 @@ export function requestRoutes(context: HttpContext): Route[] {
         const before = fingerprint(found);
         while (
           performance.now() < deadline &&
+          found.request.state === 'pending' &&
           fingerprint(found) === before &&
           !gone.signal.aborted &&
           context.ready()

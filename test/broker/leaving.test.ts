@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { decide, mint, ok, refused, scenarios } from './support/scenario.ts';
+
+scenarios((broker) => {
+  const remove = (id: string, query = '', who: 'olu' | 'ada' | 'chloe' | 'carmen' | 'felix' = 'olu') =>
+    broker().call(who, 'DELETE', `/v1/devices/${id}${query}`);
+  const grantNow = (id: string) => ok(broker().call('ada', 'GET', `/v1/grants/${id}`));
+  const enrol = () => broker().enrol(broker().contoso.id, { serial: 'SN-77', hostname: 'cellar', floor: 'minus one' });
+
+  test('an operator takes a device out; others who see it may not, and who does not see it finds none', async () => {
+    const { id } = await enrol();
+    for (const who of ['ada', 'chloe', 'carmen'] as const) refused(await remove(id, '', who), 403);
+    refused(await remove(id, '', 'felix'), 404);
+    await ok(remove(id), 204);
+    refused(await remove(id), 409);
+    const device = await ok(broker().call('ada', 'GET', `/v1/devices/${id}`));
+    assert.equal(device.state, 'unenrolled');
+    assert.equal(device.facts.floor, 'minus one', 'what was collected stays unless it is erased');
+    assert.equal((await broker().events('device.unenrolled')).filter((event) => event.device === id).length, 1);
+  });
+
+  test('a device takes itself out, and no other', async () => {
+    const [device, other] = [await enrol(), await enrol()];
+    await device.signIn();
+    assert.equal((await device.call('DELETE', `/v1/devices/${other.id}`)).status, 404);
+    assert.equal((await device.call('DELETE', `/v1/devices/${device.id}`)).status, 204);
+    const [event] = (await broker().events('device.unenrolled')).filter((each) => each.device === device.id);
+    assert.deepEqual(event.actor, { kind: 'device', id: device.id });
+    assert.equal((await ok(broker().call('olu', 'GET', `/v1/devices/${other.id}`))).state, 'enrolled');
+  });
+
+  test('neither token nor key of a device that is out is good for anything', async () => {
+    const device = await enrol();
+    await device.signIn();
+    assert.equal((await device.call('GET', '/v1/agent/live-grants')).status, 200);
+    await ok(remove(device.id), 204);
+    for (const path of ['/v1/agent/live-grants', '/v1/agent/stream']) {
+      assert.equal((await device.call('GET', path)).status, 401, path);
+    }
+    assert.equal((await device.call('PUT', '/v1/agent/state', { inUse: true })).status, 401);
+    assert.equal((await device.signIn()).status, 401);
+    const { code } = await ok(
+      broker().call('olu', 'POST', '/v1/enrolment-codes', { tenant: broker().contoso.id }),
+      201,
+    );
+    assert.equal((await device.enrol(code)).status, 409, 'its key never enrols again');
+  });
+
+  test('with erase, what was collected about it goes as well, also later', async () => {
+    for (const steps of [['?erase=true'], ['', '?erase=true']]) {
+      const { id } = await enrol();
+      for (const query of steps) await ok(remove(id, query), 204);
+      const device = await ok(broker().call('olu', 'GET', `/v1/devices/${id}`));
+      assert.deepEqual([device.facts, device.name, device.door, device.lastSeenAt], [{}, id, null, null]);
+      const found = await ok(broker().call('olu', 'GET', '/v1/devices?q=minus'));
+      assert.ok(!found.items.some((each: { id: string }) => each.id === id));
+    }
+    refused(await remove((await enrol()).id, '?erase=perhaps'), 400);
+  });
+
+  test('a device leaves its grants, and those without a device end', async () => {
+    const [one, other] = [await enrol(), await enrol()];
+    const both = await broker().grant('ada', 'diagnose', { devices: [one.id, other.id] });
+    const alone = await broker().grant('ada', 'diagnose', { devices: [one.id] });
+    const startsAt = new Date(Date.now() + 60_000).toISOString();
+    const later = (await broker().ask('ada', 'diagnose', { devices: [one.id], startsAt })).grant;
+    const given = await broker().grant('ada', 'diagnose', { devices: [one.id, other.id] });
+    await ok(broker().call('ada', 'POST', `/v1/grants/${given.id}/release`));
+    await ok(remove(one.id), 204);
+
+    const left = await grantNow(both.id);
+    assert.deepEqual([left.state, left.devices], ['active', [other.id]]);
+    refused(await mint(broker(), 'ada', both, { device: one.id }), 400, '/device');
+    assert.equal((await mint(broker(), 'ada', both, { device: other.id })).status, 201);
+    for (const { id } of [alone, later]) {
+      const { state, endedBy, endReason, devices } = await grantNow(id);
+      assert.deepEqual([state, endedBy, devices], ['revoked', null, [one.id]]);
+      assert.match(endReason, /device/);
+    }
+    const [event] = (await broker().events('grant.revoked')).filter((each) => each.grant === alone.id);
+    assert.equal(event.cause, 'devices-gone');
+    assert.deepEqual((await grantNow(given.id)).devices, [one.id, other.id], 'what was over stays as it was');
+    const history = await ok(broker().call('ada', 'GET', `/v1/grants?device=${one.id}`));
+    assert.equal(history.items.length, 4);
+
+    await ok(remove(other.id), 204);
+    assert.equal((await grantNow(both.id)).state, 'revoked');
+  });
+
+  test('a request that waits is granted on the devices that are left, and not at all on none', async () => {
+    const [one, other] = [await enrol(), await enrol()];
+    const both = await broker().ask('ada', 'remediate', { devices: [one.id, other.id] });
+    const alone = await broker().ask('ada', 'remediate', { devices: [one.id] });
+    await ok(remove(one.id), 204);
+    const { grant } = await ok(decide(broker(), 'chloe', both));
+    assert.deepEqual(grant.devices, [other.id]);
+    refused(await decide(broker(), 'chloe', alone), 409);
+    const { state, decisions } = await ok(broker().call('ada', 'GET', `/v1/requests/${alone.id}`));
+    assert.deepEqual([state, decisions], ['pending', []]);
+  });
+});
