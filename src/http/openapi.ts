@@ -6,18 +6,17 @@ import type { Documented, Route } from './route.ts';
 import { ProblemShape } from './schemas.ts';
 
 /** What any route can answer besides its own problems. */
-const everywhere: readonly ErrorCode[] = ['too-many-requests', 'internal', 'unavailable'];
-const withBody: readonly ErrorCode[] = ['invalid-request', 'request-timeout', 'too-large', 'unsupported-media-type'];
+const everywhere: readonly ErrorCode[] = ['invalid-request', 'too-many-requests', 'internal', 'unavailable'];
+const withBody: readonly ErrorCode[] = ['request-timeout', 'too-large', 'unsupported-media-type'];
 
 /** The codes that a route can answer, each once, in the order of their statuses. */
 export function problemsOf(route: Route): ErrorCode[] {
   const codes = new Set<ErrorCode>([...route.problems, ...everywhere]);
   if (route.audience !== 'anyone') codes.add('unauthenticated');
   if (route.body) for (const code of withBody) codes.add(code);
-  if (route.query) codes.add('invalid-request');
   if (route.params) codes.add('not-found');
   // What `Idempotency-Key` can lead to.
-  if (takesIdempotencyKey(route)) codes.add('invalid-request').add('conflict');
+  if (takesIdempotencyKey(route)) codes.add('conflict');
   return [...codes].sort((a, b) => statusOf[a] - statusOf[b]);
 }
 

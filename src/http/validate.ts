@@ -28,9 +28,14 @@ export function checker(schema: TSchema, kind: 'body' | 'query' | 'params'): (va
     const [first] = mistakes;
     const where = kind === 'body' ? first?.pointer || 'the body' : first?.pointer.slice(1) || kind;
     throw new LatchkeyError('invalid-request', `\`${where}\` ${first?.message ?? 'is not valid'}`, {
-      errors: kind === 'body' ? mistakes : mistakes.map((m) => ({ ...m, pointer: '' })),
+      errors: kind === 'body' ? mistakes : mistakes.map(outsideBody),
     });
   };
+}
+
+/** A pointer leads into a body; what is wrong elsewhere is told by its name. */
+function outsideBody({ pointer, message }: InputMistake): InputMistake {
+  return { pointer: '', message: `\`${pointer.slice(1)}\` ${message}` };
 }
 
 function mistakeOf(error: ErrorObject): InputMistake {

@@ -132,6 +132,17 @@ export function deviceRoutes(context: HttpContext): Route[] {
       audience: 'anyone',
       rule: 'an unused enrolment code and a proof of the key',
       body: schemas.EnrolmentWish,
+      bodyExample: {
+        code: 'k3v9mzr2x8w4h7qp-t6n4b2y9c5d8f3ga',
+        publicKey: {
+          kty: 'EC',
+          crv: 'P-256',
+          x: 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU',
+          y: 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0',
+        },
+        proof: 'eyJ0eXAiOiJsYXRjaGtleS1lbnJvbG1lbnQrand0IiwiYWxnIjoiRVMyNTYifQ.e30.c2lnbmF0dXJl',
+        facts: deviceExample.facts,
+      },
       answers: {
         201: {
           description: 'the device, and whom it is to trust',
