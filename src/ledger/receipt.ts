@@ -1,0 +1,172 @@
+import { createHash } from 'node:crypto';
+import { parseStrictJson } from '../domain/strict-json.ts';
+import { canonicalJson } from './canonical.ts';
+import { openCheckpoint, type Checkpoint, type CheckpointTrust } from './checkpoint.ts';
+import { leafHash } from './merkle.ts';
+import { verifyInclusion } from './merkle-verify.ts';
+import { formatProofText, parseProofText, type ProofText } from './proof-text.ts';
+import { fails, Malformed, type Failure } from './verdict.ts';
+import { parseVkey, type SignatureKind, type VerifierKey } from './vkey.ts';
+
+/** The longest receipt, in bytes (contract §6). */
+export const longestReceipt = 2_048;
+
+/** Whose receipts are believed; of the verifier's own configuration and its enrolment, never of the receipt. */
+export interface ReceiptTrust {
+  /** The ledger's key as a C2SP vkey. */
+  readonly ledgerKey: string;
+  readonly origin: string;
+  /** Witnesses' keys as C2SP vkeys of type 0x04, and how many of them must have cosigned. */
+  readonly witnesses?: { readonly keys: readonly string[]; readonly needed: number } | undefined;
+}
+
+/** What the credential says, as its verified payload has it (contract §6). */
+export interface ReceiptClaims {
+  readonly jti: string;
+  readonly grant: string;
+  readonly aud: string;
+  readonly tenant: string;
+  readonly sub: string;
+  readonly scope: string;
+  readonly iat: number;
+  readonly nbf: number;
+  readonly exp: number;
+}
+
+/** A receipt and the credential it came with. */
+export interface PresentedReceipt {
+  readonly text: string;
+  /** The credential's compact form, whose signature is verified. */
+  readonly jwt: string;
+  readonly claims: ReceiptClaims;
+}
+
+/** What a receipt proves: where the credential's event lies, and in which tree. Else the first thing that does not hold. */
+export type ReceiptVerdict =
+  | {
+      readonly ok: true;
+      readonly index: number;
+      readonly checkpoint: Checkpoint;
+      /** The checkpoint as it was signed. */
+      readonly signed: string;
+    }
+  | Failure;
+
+/**
+ * Makes a verifier that reads its keys once.
+ * @throws Malformed when a key is none, or is of another kind than its use asks for; RangeError when more witnesses
+ *   are needed than there are.
+ */
+export function receiptVerifier(trust: ReceiptTrust): (presented: PresentedReceipt) => ReceiptVerdict {
+  const { origin, witnesses } = trust;
+  const checkpoints: CheckpointTrust = {
+    origin,
+    ledgerKeys: [readKey(trust.ledgerKey, 'ed25519')],
+    witnesses: witnesses && readWitnesses(witnesses),
+  };
+  return (presented) => {
+    try {
+      return verify(presented, checkpoints);
+    } catch (error) {
+      if (error instanceof Malformed) return fails(error.message);
+      throw error;
+    }
+  };
+}
+
+/** Verifies one receipt: see `receiptVerifier`. */
+export function verifyReceipt(asked: PresentedReceipt & ReceiptTrust): ReceiptVerdict {
+  return receiptVerifier(asked)(asked);
+}
+
+/** The checklist of contract §6, cheapest first. */
+function verify({ text, jwt, claims }: PresentedReceipt, trust: CheckpointTrust): ReceiptVerdict {
+  if (Buffer.byteLength(text) > longestReceipt) return fails(`the receipt is longer than ${longestReceipt} bytes`);
+  const proof = parseProofText(text);
+  if (!proof.extra) return fails('the receipt does not carry its event');
+  const mismatch = findMismatch(readEvent(proof.extra), jwt, claims);
+  if (mismatch) return fails(mismatch);
+  const { checkpoint } = openCheckpoint(proof.checkpoint, trust);
+  const inclusion = verifyInclusion({
+    index: proof.index,
+    size: checkpoint.size,
+    leafHash: leafHash(proof.extra),
+    proof: proof.hashes,
+    root: checkpoint.root,
+  });
+  return inclusion.ok ? { ok: true, index: proof.index, checkpoint, signed: proof.checkpoint } : inclusion;
+}
+
+/** The event behind the bytes, which have to be the one form that RFC 8785 gives it. */
+function readEvent(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  let event: unknown;
+  let canonical: Buffer;
+  try {
+    event = parseStrictJson(Buffer.from(bytes).toString('utf8'));
+    canonical = Buffer.from(canonicalJson(event), 'utf8');
+  } catch {
+    throw new Malformed('the event is not JSON');
+  }
+  if (!canonical.equals(bytes)) throw new Malformed('the event is not canonical JSON');
+  if (typeof event !== 'object' || event === null || Array.isArray(event))
+    throw new Malformed('the event is no object');
+  return event as Record<string, unknown>;
+}
+
+const audiencePrefix = 'urn:latchkey:device:';
+
+/** Names the first field in which event and credential differ, or null: a harmless leaf covers no powerful token. */
+function findMismatch(event: Readonly<Record<string, unknown>>, jwt: string, claims: ReceiptClaims): string | null {
+  const field = (name: string) => (Object.hasOwn(event, name) ? event[name] : undefined);
+  if (field('v') !== 1 || field('type') !== 'credential.issued') return 'the event is not `credential.issued`';
+  const expected: Readonly<Record<string, unknown>> = {
+    credential: createHash('sha256').update(jwt).digest('base64url'),
+    jti: claims.jti,
+    grant: claims.grant,
+    device: claims.aud.startsWith(audiencePrefix) ? claims.aud.slice(audiencePrefix.length) : undefined,
+    tenant: claims.tenant,
+    person: claims.sub,
+    iat: claims.iat,
+    nbf: claims.nbf,
+    exp: claims.exp,
+  };
+  // Undefined on both sides is a field that is missing on both, not one that is equal.
+  const different = Object.entries(expected).find(([name, value]) => value === undefined || field(name) !== value);
+  if (different) return `\`${different[0]}\` of the event is not that of the credential`;
+  const isSame = canonicalJson(field('scopes') ?? null) === canonicalJson(claims.scope.split(' '));
+  return isSame ? null : '`scopes` of the event is not that of the credential';
+}
+
+/**
+ * The receipt for the event at `index`.
+ * @throws RangeError when it would be longer than a verifier takes.
+ */
+export function formatReceipt({
+  event,
+  index,
+  hashes,
+  checkpoint,
+}: Omit<ProofText, 'extra'> & {
+  /** The very bytes of the leaf. */
+  readonly event: Uint8Array;
+}): string {
+  const text = formatProofText({ extra: event, index, hashes, checkpoint });
+  const length = Buffer.byteLength(text);
+  if (length > longestReceipt) throw new RangeError(`the receipt is ${length} bytes long, at most ${longestReceipt}`);
+  return text;
+}
+
+function readWitnesses(witnesses: NonNullable<ReceiptTrust['witnesses']>): CheckpointTrust['witnesses'] {
+  const keys = witnesses.keys.map((vkey) => readKey(vkey, 'cosignature'));
+  const distinct = new Set(keys.map(({ bytes }) => bytes.toString('hex'))).size;
+  if (!Number.isInteger(witnesses.needed) || witnesses.needed < 1 || witnesses.needed > distinct) {
+    throw new RangeError(`${witnesses.needed} of ${distinct} witnesses cannot be asked for`);
+  }
+  return { keys, needed: witnesses.needed };
+}
+
+function readKey(vkey: string, kind: SignatureKind): VerifierKey {
+  const key = parseVkey(vkey);
+  if (key.kind === kind) return key;
+  throw new Malformed(`the key \`${key.name}\` is not one for ${kind === 'ed25519' ? 'checkpoints' : 'cosignatures'}`);
+}
