@@ -42,6 +42,7 @@ export async function requestAccess(
 ): Promise<AccessRequest> {
   const profile = context.policy().profiles.get(wish.profile);
   if (!profile) throw invalid('/profile', `there is no profile \`${wish.profile}\``);
+  if (!seesAnyDevice(context, caller)) throw refuseStranger(await databaseNow(tx), journal, profile);
   const devices = await usableDevices(context, tx, caller, wish.devices);
   const now = await databaseNow(tx);
   checkStart(wish.startsAt, now);
@@ -158,6 +159,26 @@ export async function decideUse(
       now: now.getTime(),
     }),
   );
+}
+
+function seesAnyDevice(context: BrokerContext, caller: Caller): boolean {
+  const { all, tenants } = seenBy(context, caller, 'devices');
+  return all || tenants.length > 0;
+}
+
+/** Who may see no device at all has no part in asking: they are told that, and nothing of what exists. */
+function refuseStranger(now: Date, journal: Journal, { name }: Profile): RecordedRefusal {
+  journal.fact(now, null, {
+    type: 'request.refused',
+    action: 'request',
+    subject: null,
+    profile: name,
+    devices: [],
+    decisions: [],
+  });
+  const message = `no policy permits you to \`request\` with \`${name}\``;
+  const reasons = [{ policy: 'no-policy-permits', message, remedy: null }];
+  return new RecordedRefusal(new LatchkeyError('not-permitted', message, { reasons }));
 }
 
 /** The devices in the order asked for. @throws invalid-request naming the first that cannot be used. */
