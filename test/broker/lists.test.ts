@@ -60,7 +60,10 @@ scenarios((broker) => {
     const { grant } = await ok(decide(broker(), 'chloe', granted));
     const of = async (query: string): Promise<string[]> => idsOf(await list(owner, `requests?${query}`)).toSorted();
     assert.deepEqual(await of('state=pending'), [pending.id]);
-    assert.deepEqual(await of('state=cancelled&state=denied'), [cancelled.id, denied.id].toSorted());
+    assert.deepEqual(
+      await of('state=cancelled&state=denied'),
+      [cancelled.id as string, denied.id as string].toSorted(),
+    );
     assert.equal((await of('state=pending&state=cancelled&state=denied&state=granted')).length, 4);
     refused(await broker().call(owner, 'GET', '/v1/requests?state=open'), 400);
     assert.deepEqual(idsOf(await list(owner, 'grants?state=active&state=scheduled')), [grant.id]);

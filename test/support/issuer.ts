@@ -24,6 +24,8 @@ export interface TestPerson {
   readonly employer?: string;
   readonly region?: string;
   readonly trainingValidUntil?: string | number;
+  /** What several accounts of one human have in common. */
+  readonly human?: string;
 }
 
 export interface TestIssuer {
@@ -118,7 +120,7 @@ export async function startTestIssuer({ alg = 'ES256', now = Date.now }: TestIss
 /** The claims of an access token that a verifier with `configFor(issuer)` accepts at this moment. */
 export function claimsOf(person: TestPerson, issuer: string, milliseconds: number): Record<string, unknown> {
   const iat = Math.floor(milliseconds / 1_000);
-  const { sub, name, email, teams, employer, region, trainingValidUntil } = person;
+  const { sub, name, email, teams, employer, region, trainingValidUntil, human } = person;
   const claims = {
     iss: issuer,
     aud: audience,
@@ -134,6 +136,7 @@ export function claimsOf(person: TestPerson, issuer: string, milliseconds: numbe
     employer,
     region,
     training_valid_until: trainingValidUntil,
+    human,
   };
   return Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== undefined));
 }
@@ -150,6 +153,7 @@ function configFor(issuer: string): IdentityProviderConfig {
       region: 'region',
       employer: 'employer',
       trainingValidUntil: 'training_valid_until',
+      human: 'human',
     },
     allowedTeams: testTeams,
     allowedEmployers: ['provider', 'subcontractor', 'customer'],
