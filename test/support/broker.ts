@@ -45,6 +45,8 @@ export interface CallOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Which of several brokers is called; by default each in turn. */
   readonly broker?: number;
+  /** Where another broker listens, which this did not start. */
+  readonly url?: string;
 }
 
 export interface TestBroker {
@@ -71,6 +73,10 @@ export interface TestBroker {
 }
 
 export interface TestBrokerOptions {
+  /** Errors of the broker's own are part of the test, and are not printed. */
+  readonly quiet?: boolean;
+  /** Where brokers find the database, given where it is: something may stand between. */
+  readonly databaseUrl?: (url: string) => string | Promise<string>;
   readonly brokers?: number;
   readonly config?: object;
   readonly policies?: string;
@@ -92,7 +98,7 @@ export async function newTestBroker(options: TestBrokerOptions = {}): Promise<Te
       level,
       (fields: object, message: string) => {
         logLines.push({ level, message, ...fields });
-        if (level === 'error') process.stderr.write(`${message}: ${JSON.stringify(fields)}\n`);
+        if (level === 'error' && !options.quiet) process.stderr.write(`${message}: ${JSON.stringify(fields)}\n`);
       },
     ]),
   ) as unknown as ServeLog;
@@ -101,7 +107,7 @@ export async function newTestBroker(options: TestBrokerOptions = {}): Promise<Te
     publicUrl,
     listen: { host: '127.0.0.1', port },
     region: 'EU',
-    database: { url: database.appUrl, poolSize: 10 },
+    database: { url: (await options.databaseUrl?.(database.appUrl)) ?? database.appUrl, poolSize: 10 },
     identityProviders: [issuer.config],
     policies: options.policies ?? policies,
     secrets: { directory: join(directory, 'secrets') },
@@ -124,9 +130,9 @@ export async function newTestBroker(options: TestBrokerOptions = {}): Promise<Te
     return tokens.get(key)!;
   };
   let turn = 0;
-  const call: TestBroker['call'] = async (who, method, path, body, { headers = {}, broker } = {}) => {
+  const call: TestBroker['call'] = async (who, method, path, body, { headers = {}, broker, url } = {}) => {
     const target = brokers[broker ?? turn++ % brokers.length]!;
-    const response = await fetch(target.url + path, {
+    const response = await fetch((url ?? target.url) + path, {
       method,
       headers: {
         ...(who !== null && { authorization: `Bearer ${await tokenOf(who)}` }),

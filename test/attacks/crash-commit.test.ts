@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { newTestBroker, type TestBroker } from '../support/broker.ts';
+import { startProxy, type Proxy } from '../support/proxy.ts';
+import { stateOf, steps } from '../support/steps.ts';
+
+let broker: TestBroker;
+let proxy: Proxy;
+before(async () => {
+  broker = await newTestBroker({
+    databaseUrl: async (url) => {
+      proxy = await startProxy(url);
+      return proxy.url;
+    },
+  });
+});
+after(async () => {
+  await broker.stop();
+  await proxy.stop();
+});
+
+/**
+ * The sweeper commits too, and may be the one whose answer is lost, so a step is sent until it was the step's own.
+ */
+for (const [name, prepare] of Object.entries(steps)) {
+  test(`${name}: done, but its answer lost, it is found done by a retry under the same key`, async () => {
+    const { url } = broker.brokers[0]!;
+    for (let tries = 0; ; tries++) {
+      const step = await prepare(broker);
+      const key = randomUUID();
+      const before = await stateOf(broker);
+      const cuts = proxy.cuts;
+      proxy.cutNextCommit();
+      const lost = await step.send(url, key);
+      assert.equal(proxy.cuts, cuts + 1);
+      if (lost.status === step.status && tries < 10) continue;
+      assert.equal(lost.status, 503, JSON.stringify(lost.body));
+      const done = await stateOf(broker);
+      assert.notDeepEqual(done, before, 'it was not done');
+      if (step.method === 'POST' && step.who !== null) {
+        const told = await step.send(url, key);
+        assert.equal(told.status, step.status, JSON.stringify(told.body));
+        assert.deepEqual((await step.send(url, key)).body, told.body);
+      } else {
+        // Without a key the caller is told that it is done, or that it cannot be done again.
+        const again = await step.send(url, null);
+        assert.ok([200, 403, 404, 409].includes(again.status), `${again.status} ${JSON.stringify(again.body)}`);
+      }
+      assert.deepEqual(await stateOf(broker), done, 'it was done twice');
+      await broker.checkLedger();
+      return;
+    }
+  });
+}
+
+test('while the database cannot be reached, calls are told to come back, and are served once it can', async () => {
+  proxy.setDown(true);
+  try {
+    for (const [method, path] of [
+      ['POST', '/v1/requests'],
+      ['GET', '/v1/requests'],
+      ['GET', '/v1/devices'],
+    ] as const) {
+      const body =
+        method === 'POST'
+          ? { profile: 'diagnose', devices: [broker.contoso.devices[0]!.id], duration: 'PT5M', reason: 'x' }
+          : undefined;
+      const { status, headers } = await broker.call('ada', method, path, body);
+      assert.equal(status, 503, path);
+      assert.match(headers.get('retry-after') ?? '', /^\d+$/);
+    }
+    assert.equal((await broker.call(null, 'GET', '/livez')).status, 200);
+    assert.equal((await broker.call(null, 'GET', '/readyz')).status, 503);
+  } finally {
+    proxy.setDown(false);
+  }
+  for (let tries = 0; (await broker.call(null, 'GET', '/readyz')).status !== 200; tries++) {
+    assert.ok(tries < 100, 'it does not recover');
+    await sleep(50);
+  }
+  await broker.grant('ada', 'remediate');
+  await broker.checkLedger();
+});

@@ -1,0 +1,50 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from 'pg';
+import type { TestBroker } from './broker.ts';
+import { victim } from './broker-process.ts';
+
+export interface Hanging {
+  /** Resolves when the victim hangs. */
+  reached(): Promise<void>;
+  /** Lets go, and waits until the victim, killed meanwhile, has no connection left. */
+  release(): Promise<void>;
+}
+
+const lock = 74_000;
+const hang = `
+  CREATE OR REPLACE FUNCTION hang_victim() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    IF current_setting('application_name') = '${victim}' AND NEW.type = TG_ARGV[0] THEN
+      PERFORM pg_advisory_xact_lock(${lock});
+    END IF;
+    RETURN NEW;
+  END $$`;
+
+/**
+ * Has the victim hang where it writes this event, the last thing before its commit, until `release` is called.
+ * @param holder a connection of the test's own, which holds the lock that the victim waits for.
+ */
+export async function hangAt(broker: TestBroker, holder: Client, event: string): Promise<Hanging> {
+  await holder.query('SELECT pg_advisory_lock($1)', [lock]);
+  await broker.sql.query(hang);
+  await broker.sql.query(
+    `CREATE TRIGGER hang_victim BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION hang_victim('${event}')`,
+  );
+  const connections = async (condition: string): Promise<number> => {
+    const { rows } = await broker.sql.query(
+      `SELECT FROM pg_stat_activity WHERE application_name = $1 AND ${condition}`,
+      [victim],
+    );
+    return rows.length;
+  };
+  return {
+    async reached() {
+      while ((await connections(`wait_event = 'advisory'`)) === 0) await sleep(10);
+    },
+    async release() {
+      await holder.query('SELECT pg_advisory_unlock($1)', [lock]);
+      while ((await connections('true')) > 0) await sleep(10);
+      await broker.sql.query('DROP TRIGGER hang_victim ON audit_events');
+    },
+  };
+}
