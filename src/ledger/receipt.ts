@@ -8,8 +8,14 @@ import { formatProofText, parseProofText, type ProofText } from './proof-text.ts
 import { fails, Malformed, type Failure } from './verdict.ts';
 import { parseVkey, type SignatureKind, type VerifierKey } from './vkey.ts';
 
-/** The longest receipt, in bytes (contract §6). */
-export const longestReceipt = 2_048;
+/** The longest event that a receipt may carry, in bytes (contract §6). */
+export const longestReceiptEvent = 2_048;
+
+/**
+ * The longest receipt, in bytes: such an event, a proof in the largest tree, and a checkpoint with two dozen
+ * cosignatures. As base64 it still fits a header.
+ */
+export const longestReceipt = 8_192;
 
 /** Whose receipts are believed; of the verifier's own configuration and its enrolment, never of the receipt. */
 export interface ReceiptTrust {
@@ -84,6 +90,7 @@ function verify({ text, jwt, claims }: PresentedReceipt, trust: CheckpointTrust)
   if (Buffer.byteLength(text) > longestReceipt) return fails(`the receipt is longer than ${longestReceipt} bytes`);
   const proof = parseProofText(text);
   if (!proof.extra) return fails('the receipt does not carry its event');
+  if (proof.extra.length > longestReceiptEvent) return fails(`the event is longer than ${longestReceiptEvent} bytes`);
   const mismatch = findMismatch(readEvent(proof.extra), jwt, claims);
   if (mismatch) return fails(mismatch);
   const { checkpoint } = openCheckpoint(proof.checkpoint, trust);
@@ -150,6 +157,9 @@ export function formatReceipt({
   /** The very bytes of the leaf. */
   readonly event: Uint8Array;
 }): string {
+  if (event.length > longestReceiptEvent) {
+    throw new RangeError(`the event is ${event.length} bytes long, at most ${longestReceiptEvent}`);
+  }
   const text = formatProofText({ extra: event, index, hashes, checkpoint });
   const length = Buffer.byteLength(text);
   if (length > longestReceipt) throw new RangeError(`the receipt is ${length} bytes long, at most ${longestReceipt}`);

@@ -9,8 +9,14 @@ import { eventOf } from '../../src/ledger/events.ts';
 import { leafHash } from '../../src/ledger/merkle.ts';
 import { inclusionProof, nodesOfLeaves, treeRoot } from '../../src/ledger/merkle-proof.ts';
 import { cosignNote } from '../../src/ledger/note-signatures.ts';
-import { parseProofText } from '../../src/ledger/proof-text.ts';
-import { formatReceipt, longestReceipt, receiptVerifier, verifyReceipt } from '../../src/ledger/receipt.ts';
+import { formatProofText, parseProofText } from '../../src/ledger/proof-text.ts';
+import {
+  formatReceipt,
+  longestReceipt,
+  longestReceiptEvent,
+  receiptVerifier,
+  verifyReceipt,
+} from '../../src/ledger/receipt.ts';
 import { formatVkey } from '../../src/ledger/vkey.ts';
 
 const origin = '127.0.0.1/ledger';
@@ -240,18 +246,30 @@ test('a trust that can never be met, or that mixes up keys, is refused at once',
   }
 });
 
-test('no receipt is made or read that is longer than 2,048 bytes', () => {
+test('no receipt is made or read whose event is longer than 2,048 bytes, or that is longer than 8,192 itself', () => {
   const { extra, index, hashes, checkpoint } = parseProofText(good);
-  const longer = (more: number) => ({
-    event: extra!,
-    index,
-    hashes: [...hashes, ...Array(more).fill(hashes[0])],
-    checkpoint,
+  const wide = { event: Buffer.alloc(longestReceiptEvent + 1, ' '), index, hashes, checkpoint };
+  assert.throws(() => formatReceipt(wide), /the event is 2049 bytes long/);
+  const text = formatProofText({ ...wide, extra: wide.event });
+  assert.deepEqual(verifyReceipt({ ...presented, ...trust, text }), {
+    ok: false,
+    reason: 'the event is longer than 2048 bytes',
   });
-  assert.throws(() => formatReceipt(longer(34)), RangeError);
-  const padded = good + `— someone.example ${'A'.repeat(longestReceipt)}\n`;
+  const cosigned = `${checkpoint}— someone.example ${'A'.repeat(longestReceipt)}\n`;
+  assert.throws(
+    () => formatReceipt({ event: extra!, index, hashes, checkpoint: cosigned }),
+    /the receipt is \d+ bytes/,
+  );
+  const padded = formatProofText({ extra, index, hashes, checkpoint: cosigned });
   assert.deepEqual(verifyReceipt({ ...presented, ...trust, text: padded }), {
     ok: false,
-    reason: 'the receipt is longer than 2048 bytes',
+    reason: 'the receipt is longer than 8192 bytes',
   });
+});
+
+test('a receipt for an entry among ten billion fits, with a dozen cosignatures', () => {
+  const { extra, index, hashes, checkpoint } = parseProofText(good);
+  const cosignatures = `— witness.example/with-a-long-name ${'A'.repeat(104)}\n`.repeat(12);
+  const deep = { index, hashes: Array(34).fill(hashes[0]), checkpoint: checkpoint + cosignatures };
+  assert.ok(formatReceipt({ ...deep, event: extra! }).length < longestReceipt);
 });
