@@ -1,4 +1,4 @@
-import { watch, type FSWatcher } from 'node:fs';
+import { readdirSync, watch, type FSWatcher } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { broker } from '../ledger/events.ts';
@@ -81,7 +81,7 @@ export async function openPolicies(directory: string, log: Log): Promise<Policie
     close() {
       clearTimeout(settle);
       clearInterval(regularly);
-      watcher?.close();
+      watcher.close();
     },
   };
 }
@@ -128,11 +128,49 @@ async function load(directory: string): Promise<ReturnType<typeof loadBundle>> {
   return loadBundle(await readPolicyFiles(directory));
 }
 
-/** Watching is a hint, and not everywhere to be had; the regular look finds what it misses. */
-function watchTree(directory: string, changed: () => void): FSWatcher | null {
+/**
+ * Watches a directory and those below it. Each has a watcher of its own: Node's recursive one loses a file that was
+ * replaced by renaming, as editors do. Watching is a hint, and not everywhere to be had; the regular look finds what it
+ * misses.
+ */
+function watchTree(root: string, changed: () => void): { close(): void } {
+  const watchers = new Map<string, FSWatcher>();
+  const arm = (): void => {
+    const present = directoriesOf(root);
+    for (const [directory, watcher] of watchers) {
+      if (present.includes(directory)) continue;
+      watcher.close();
+      watchers.delete(directory);
+    }
+    for (const directory of present.filter((each) => !watchers.has(each))) {
+      try {
+        watchers.set(
+          directory,
+          watch(directory, { persistent: false }, seen).on('error', () => {}),
+        );
+      } catch {
+        // Gone again, or too many are watched on this machine.
+      }
+    }
+  };
+  const seen = (): void => {
+    arm();
+    changed();
+  };
+  arm();
+  return {
+    close() {
+      for (const watcher of watchers.values()) watcher.close();
+      watchers.clear();
+    },
+  };
+}
+
+function directoriesOf(root: string): string[] {
   try {
-    return watch(directory, { recursive: true, persistent: false }, changed).on('error', () => {});
+    const below = readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return [root, ...below.map((entry) => join(entry.parentPath, entry.name))];
   } catch {
-    return null;
+    return [];
   }
 }

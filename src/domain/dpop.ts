@@ -63,7 +63,8 @@ export async function verifyDpopProof(question: DpopQuestion): Promise<DpopVerdi
     await verifySignature(proof, key, jkt);
     return { ok: true, jkt, jti, iat, replayKey: sha256(`${jkt.length}:${jkt}${jti}`) };
   } catch (error) {
-    if (error instanceof ProofRefusal || error instanceof CompactJwsError) return { ok: false, reason: error.message };
+    if (error instanceof ProofRefusal) return { ok: false, reason: error.message };
+    if (error instanceof CompactJwsError) return { ok: false, reason: `the proof cannot be read: ${error.message}` };
     throw error;
   }
 }

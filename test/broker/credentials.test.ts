@@ -46,7 +46,7 @@ scenarios((broker) => {
     assert.ok(exp! > iat! && exp! - iat! <= 600);
     assert.equal(Date.parse(expiresAt), exp! * 1_000);
     const said = Buffer.from(credential.split('.')[1], 'base64url').toString();
-    for (const private_ of ['Ada', 'Okafor', '@', 'provider.example']) assert.ok(!said.includes(private_), private_);
+    for (const personal of ['Ada', 'Okafor', '@', 'provider.example']) assert.ok(!said.includes(personal), personal);
 
     const [event] = (await broker().events('credential.issued')).filter((each) => each.jti === jti);
     const { decision, ...issued } = event;
