@@ -46,7 +46,7 @@ async function runOnce<T>(pool: Pool, work: (tx: Tx) => Promise<T>, dryRun: bool
   client.on('error', onError);
   try {
     await client.query('BEGIN');
-    const result = await work({ query: client.query.bind(client), __transaction: true } as Tx);
+    const result = await work({ query: client.query.bind(client), __transaction: true });
     await client.query(dryRun ? 'ROLLBACK' : 'COMMIT');
     return result;
   } catch (error) {

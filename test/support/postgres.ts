@@ -73,7 +73,7 @@ async function hasDatabase(client: Client, name: string): Promise<boolean> {
 
 let ownServer: Promise<TestServer> | undefined;
 // Not a hook: those of this module would run before the file's own, which still speak to the server.
-process.once('beforeExit', async () => (await ownServer)?.stop());
+process.once('beforeExit', () => void ownServer?.then((server) => server.stop()));
 
 /** The superuser's URL of the server that `npm test` started, or of one of our own. */
 async function testServer(): Promise<string> {

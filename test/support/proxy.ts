@@ -23,7 +23,10 @@ export async function startProxy(target: string): Promise<Proxy> {
   let down = false;
   let cuts = 0;
   const server = createServer((client) => {
-    if (down) return void client.destroy();
+    if (down) {
+      client.destroy();
+      return;
+    }
     const database = connect(Number(to.port), to.hostname);
     let cutting = false;
     const end = (): void => {
