@@ -1,0 +1,233 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Client } from 'pg';
+import { startTestIssuer } from '../test/support/issuer.ts';
+import { brokerConfig, freePort, startBrokerProcess } from './lifecycle/broker-process.ts';
+import type { FloorAnswer, FloorOrder, FloorStart } from './lifecycle/floor.ts';
+import { runClosed, runOpen } from './lifecycle/load.ts';
+import { processorSeconds, residentMegabytes } from './lifecycle/processes.ts';
+import { createSteps } from './lifecycle/steps.ts';
+import { makeWorld } from './lifecycle/world.ts';
+import { thisMachine } from './machine.ts';
+import type { BenchOptions } from './main.ts';
+import type { Measure, Report } from './report.ts';
+import { scratchDirectory } from './scratch.ts';
+import { median, quantile, range } from './statistics.ts';
+
+const starts = 3;
+const settle = 3_000;
+
+/**
+ * One broker with its PostgreSQL, both as `serve` runs them, under the load of whole lifecycles from this process;
+ * and the floor, in turn with it on the same database.
+ */
+export async function benchLifecycle(options: BenchOptions): Promise<Report> {
+  const { seconds, rounds, devices, concurrency, profile, progress } = options;
+  const scratch = scratchDirectory();
+  const issuer = await startTestIssuer();
+  const config = brokerConfig(scratch.path, await freePort(), issuer.config);
+  const undo: (() => Promise<void> | void)[] = [() => scratch.remove(), () => issuer.stop()];
+  try {
+    progress('making a database');
+    await (await startBrokerProcess(scratch.path, config)).stop();
+    const idle = await measureStarts(scratch.path, config, progress);
+    const broker = await startBrokerProcess(scratch.path, config, profile);
+    undo.push(() => broker.stop());
+
+    const { publicUrl } = config;
+    progress(`enrolling ${devices} devices`);
+    const world = await makeWorld(publicUrl, issuer, devices);
+    const jwks = (await (await fetch(`${publicUrl}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] };
+    const keyIds = jwks.keys.map(({ kid }) => kid);
+    const steps = createSteps(publicUrl, world, keyIds);
+    const databaseUrl = urlsOf(scratch.path).app;
+    const floor = await startFloor({ config, databaseUrl, world, keyIds });
+    undo.push(() => floor.stop());
+    progress(`a lifecycle is\n${floor.recorded.replaceAll(/^/gm, '    ')}`);
+
+    progress('warming up');
+    await runClosed(publicUrl, steps, world, { concurrency, seconds: 2 * seconds });
+    await floor.run({ concurrency, seconds });
+    const perRound: Round[] = [];
+    for (let round = 1; round <= rounds; round++) {
+      const used = [processorSeconds(broker.pid)];
+      const ofBroker = await runClosed(publicUrl, steps, world, { concurrency, seconds });
+      used.push(processorSeconds(broker.pid));
+      const ofFloor = await floor.run({ concurrency, seconds });
+      used.push(processorSeconds(broker.pid));
+      const [before, between, after] = used;
+      const processor =
+        before && between && after
+          ? {
+              broker: (between.own - before.own) / (ofBroker * seconds),
+              postgres: (between.below - before.below) / (ofBroker * seconds),
+              floorPostgres: (after.below - between.below) / (ofFloor * seconds),
+            }
+          : null;
+      perRound.push({ broker: ofBroker, floor: ofFloor, processor });
+      progress(`round ${round}: broker ${ofBroker.toFixed(0)}/s, floor ${ofFloor.toFixed(0)}/s`);
+    }
+    const perSecond = median(perRound.map((each) => each.broker)) / 2;
+    progress(`half of that, ${perSecond.toFixed(0)} a second, arriving at random`);
+    const slices = [];
+    for (let round = 1; round <= rounds; round++) {
+      slices.push(await runOpen(publicUrl, steps, world, { perSecond, seconds }));
+      const [ask, decide] = [quantile(slices.at(-1)!.ask, 0.99), quantile(slices.at(-1)!.decide, 0.99)];
+      progress(`round ${round}: p99 of ask ${ask.toFixed(1)} ms, of decide ${decide.toFixed(1)} ms`);
+    }
+    return {
+      benchmark: 'lifecycle',
+      machine: thisMachine(await postgresVersion(databaseUrl)),
+      setting: {
+        rounds,
+        'seconds each': seconds,
+        'in flight': concurrency,
+        devices,
+        people: world.engineers.length + world.leads.length,
+      },
+      measures: [...throughput(perRound), ...latencies(slices), ...idle],
+    };
+  } finally {
+    for (const step of undo.toReversed()) await step();
+  }
+}
+
+interface Round {
+  /** Lifecycles a second. */
+  readonly broker: number;
+  readonly floor: number;
+  /** Seconds of processor for a lifecycle, where the system tells. */
+  readonly processor: { readonly broker: number; readonly postgres: number; readonly floorPostgres: number } | null;
+}
+
+function throughput(perRound: readonly Round[]): Measure[] {
+  const [broker, floor] = [perRound.map((each) => each.broker), perRound.map((each) => each.floor)];
+  const ratios = perRound.map((each) => each.broker / each.floor);
+  return [
+    { name: 'whole lifecycles, broker', value: median(broker), unit: '/s', digits: 0, range: range(broker) },
+    { name: 'their SQL and signatures, bare', value: median(floor), unit: '/s', digits: 0, range: range(floor) },
+    { name: 'ratio', value: median(ratios), unit: '', digits: 2, range: range(ratios), bar: { atLeast: 0.5 } },
+    ...processorTime(perRound),
+  ];
+}
+
+function processorTime(perRound: readonly Round[]): Measure[] {
+  const used = perRound.flatMap(({ processor }) => (processor ? [processor] : []));
+  if (used.length === 0) return [];
+  const millis = (name: string, of: readonly number[]): Measure => {
+    const values = of.map((seconds) => seconds * 1_000);
+    return {
+      name: `processor time of ${name}, each`,
+      value: median(values),
+      unit: 'ms',
+      digits: 2,
+      range: range(values),
+    };
+  };
+  return [
+    millis(
+      'the broker',
+      used.map(({ broker }) => broker),
+    ),
+    millis(
+      'PostgreSQL',
+      used.map(({ postgres }) => postgres),
+    ),
+    millis(
+      'PostgreSQL under the floor',
+      used.map(({ floorPostgres }) => floorPostgres),
+    ),
+  ];
+}
+
+const worst = { ask: 25, decide: 25, mint: 100 } as const;
+
+function latencies(slices: readonly Record<keyof typeof worst, readonly number[]>[]): Measure[] {
+  return (['ask', 'decide', 'mint'] as const).flatMap((step) => {
+    const all = slices.flatMap((slice) => slice[step]);
+    const name = step === 'mint' ? 'credential' : step;
+    return ([0.5, 0.99] as const).map((q) => ({
+      name: `${name}, p${q * 100}, at half that load`,
+      value: quantile(all, q),
+      unit: 'ms',
+      digits: 1,
+      range: range(slices.map((slice) => quantile(slice[step], q))),
+      ...(q === 0.99 && { bar: { atMost: worst[step] } }),
+    }));
+  });
+}
+
+/** How soon a broker on an existing database is ready, and what it holds in memory once it has nothing to do. */
+async function measureStarts(
+  directory: string,
+  config: ReturnType<typeof brokerConfig>,
+  progress: BenchOptions['progress'],
+): Promise<Measure[]> {
+  const ready: number[] = [];
+  const memory: number[] = [];
+  for (let start = 1; start <= starts; start++) {
+    const broker = await startBrokerProcess(directory, config);
+    await sleep(settle);
+    ready.push(broker.readySeconds);
+    memory.push(residentMegabytes(broker.pid));
+    progress(`start ${start}: ready after ${ready.at(-1)!.toFixed(2)} s, ${memory.at(-1)!.toFixed(0)} MB`);
+    await broker.stop();
+  }
+  return [
+    { name: 'ready after start', value: median(ready), unit: 's', digits: 2, range: range(ready), bar: { atMost: 3 } },
+    { name: 'memory, idle', value: median(memory), unit: 'MB', digits: 0, range: range(memory), bar: { atMost: 150 } },
+  ];
+}
+
+interface Floor {
+  /** The statements of a lifecycle, by name. */
+  readonly recorded: string;
+  /** @returns lifecycles a second. */
+  run(order: FloorOrder): Promise<number>;
+  stop(): void;
+}
+
+async function startFloor(start: FloorStart): Promise<Floor> {
+  const child = fork(fileURLToPath(new URL('lifecycle/floor.ts', import.meta.url)));
+  child.send(start);
+  const first = await nextAnswer(child);
+  if (!('recorded' in first)) throw new Error('the floor has recorded nothing');
+  return {
+    recorded: first.recorded,
+    async run(order) {
+      child.send(order);
+      const answer = await nextAnswer(child);
+      if (!('perSecond' in answer)) throw new Error('the floor gave another answer');
+      return answer.perSecond;
+    },
+    stop: () => {
+      if (child.connected) child.disconnect();
+    },
+  };
+}
+
+function nextAnswer(child: ChildProcess): Promise<FloorAnswer> {
+  return new Promise((resolve, reject) => {
+    const ended = (code: number | null): void => reject(new Error(`the floor ended with ${code}`));
+    child.once('exit', ended);
+    child.once('message', (message) => {
+      child.off('exit', ended);
+      resolve(message as FloorAnswer);
+    });
+  });
+}
+
+function urlsOf(directory: string): Record<'admin' | 'app' | 'auditor', string> {
+  return JSON.parse(readFileSync(join(directory, 'postgres', 'urls.json'), 'utf8')) as never;
+}
+
+async function postgresVersion(url: string): Promise<string> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  const { rows } = await client.query<{ server_version: string }>('SHOW server_version');
+  await client.end();
+  return rows[0]!.server_version.split(' ')[0]!;
+}

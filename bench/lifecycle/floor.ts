@@ -1,0 +1,160 @@
+import type { CryptoKey, JWK_EC_Public } from 'jose';
+import type { Pool } from 'pg';
+import { parseConfig } from '../../src/config.ts';
+import { startBroker, type ServeLog } from '../../src/serve.ts';
+import { openPool } from '../../src/store/pool.ts';
+import { bareSignature, signBare, verifyBare, type BareSignature } from '../signatures.ts';
+import { openConnection } from './connection.ts';
+import { mentions, namesOf, recordTransactions, refresh, type Transaction } from './recording.ts';
+import { createSteps, pick, type Lifecycle } from './steps.ts';
+import type { World } from './world.ts';
+import { newEngineerKey } from '../../test/support/engineer.ts';
+import type { BrokerConfig } from './broker-process.ts';
+
+/**
+ * The floor that a broker stands on: a process that does, for each lifecycle, the SQL statements that a broker sends
+ * for one, in the same transactions over as many connections, and the same signatures; no HTTP, no policy, no checks.
+ * What it repeats is recorded from a real broker in this process at each start, so it cannot drift from the product.
+ */
+export interface FloorOrder {
+  readonly seconds: number;
+  readonly concurrency: number;
+}
+
+export interface FloorStart {
+  readonly config: BrokerConfig;
+  readonly databaseUrl: string;
+  readonly world: World;
+  readonly keyIds: readonly string[];
+}
+
+/** What the process answers: first what it has recorded, then lifecycles a second for each order. */
+export type FloorAnswer = { readonly recorded: string } | { readonly perSecond: number };
+
+interface Recorded {
+  readonly of: Lifecycle;
+  readonly at: number;
+  readonly transactions: readonly Transaction[];
+  /** What is verified: both proofs and the credential. */
+  readonly signatures: readonly BareSignature[];
+  /** The bytes under the credential's signature, and under each proof's. */
+  readonly signed: readonly Buffer<ArrayBuffer>[];
+}
+
+process.once('message', (start: FloorStart) => void serve(start));
+
+async function serve(start: FloorStart): Promise<void> {
+  const recorded = await recordLifecycle(start);
+  const pool = openPool({ url: start.databaseUrl });
+  const signingKey = (await newEngineerKey()).privateKey;
+  process.on('message', (order: FloorOrder) => {
+    void run(pool, start.world, recorded, signingKey, order).then((perSecond) => answer({ perSecond }));
+  });
+  process.once('disconnect', () => void pool.end());
+  answer({ recorded: namesOf(recorded.transactions) });
+}
+
+function answer(message: FloorAnswer): void {
+  process.send!(message);
+}
+
+/** Takes one lifecycle through a broker in this process, the second one: the first makes everybody known to it. */
+async function recordLifecycle({ config, databaseUrl, world, keyIds }: FloorStart): Promise<Recorded> {
+  const silent: ServeLog = { info: () => {}, warn: () => {}, error: () => {} };
+  const listen = { host: '127.0.0.1', port: 0 };
+  const broker = await startBroker(parseConfig({ ...config, listen, database: { url: databaseUrl } }), silent);
+  const connection = await openConnection(broker.url);
+  try {
+    const steps = createSteps(config.publicUrl, world, keyIds);
+    const [engineer, lead, device] = [world.engineers[0]!, world.leads[0]!, world.devices[0]!];
+    let transactions: Transaction[] = [];
+    let credential = '';
+    let of: Lifecycle | null = null;
+    for (let time = 0; time < 2; time++) {
+      of = { engineer, lead, device, key: await newEngineerKey() };
+      const lifecycle = of;
+      transactions = await recordTransactions(async () => {
+        const request = await steps.ask(connection, lifecycle);
+        const grant = await steps.decide(connection, lifecycle, request);
+        credential = await steps.mint(connection, lifecycle, grant);
+        await steps.verify(lifecycle, grant, credential);
+      });
+    }
+    const persons = new Set<string>([engineer.id, lead.id]);
+    // What the broker's sweeper sends by itself concerns nobody.
+    const ours = transactions.filter((transaction) => mentions(transaction, persons));
+    return {
+      of: of!,
+      at: Date.now(),
+      transactions: ours,
+      ...(await signaturesOf(of!, credential, broker.context.keys.credential.publicJwk)),
+    };
+  } finally {
+    connection.close();
+    await broker.stop();
+  }
+}
+
+async function signaturesOf(
+  { key }: Lifecycle,
+  credential: string,
+  jwk: Readonly<Record<string, unknown>>,
+): Promise<Pick<Recorded, 'signatures' | 'signed'>> {
+  const [brokerKey, engineerKey] = await Promise.all(
+    [jwk, key.publicJwk as Readonly<Record<string, unknown>>].map((each) => importKey(each)),
+  );
+  const proofs = [
+    await key.proof('POST', 'http://127.0.0.1:7400/v1/grants/grt_00000000000000000000000000/credentials'),
+    await key.proof('POST', 'https://127.0.0.1:8443/sessions', { token: credential }),
+  ];
+  const signatures = [
+    bareSignature(credential, brokerKey!),
+    ...proofs.map((proof) => bareSignature(proof, engineerKey!)),
+  ];
+  return { signatures, signed: signatures.map(({ signed }) => signed) };
+}
+
+function importKey({ kty, crv, x, y }: Readonly<Record<string, unknown>>): Promise<CryptoKey> {
+  const jwk = { kty, crv, x, y } as JWK_EC_Public;
+  return crypto.subtle.importKey('jwk', jwk, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['verify']);
+}
+
+async function run(
+  pool: Pool,
+  world: World,
+  recorded: Recorded,
+  signingKey: CryptoKey,
+  { seconds, concurrency }: FloorOrder,
+): Promise<number> {
+  const until = performance.now() + seconds * 1_000;
+  let done = 0;
+  const worker = async (): Promise<void> => {
+    while (performance.now() < until) {
+      await runBare(pool, world, recorded, signingKey);
+      if (performance.now() < until) done += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, worker));
+  return done / seconds;
+}
+
+async function runBare(pool: Pool, world: World, recorded: Recorded, signingKey: CryptoKey): Promise<void> {
+  const { of } = recorded;
+  const instead = new Map<string, string>([
+    [of.engineer.id, pick(world.engineers).id],
+    [of.lead.id, pick(world.leads).id],
+    [of.device, pick(world.devices)],
+  ]);
+  for (const transaction of refresh(recorded.transactions, recorded.at, instead)) {
+    const client = await pool.connect();
+    try {
+      for (const { name, text, values } of transaction) {
+        await client.query({ ...(name !== undefined && { name }), text, values: [...values] });
+      }
+    } finally {
+      client.release();
+    }
+  }
+  for (const bytes of recorded.signed) await signBare(signingKey, bytes);
+  for (const signature of recorded.signatures) await verifyBare(signature);
+}

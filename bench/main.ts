@@ -1,0 +1,71 @@
+import { parseArgs } from 'node:util';
+import { benchLifecycle } from './lifecycle.ts';
+import { formatReport, isMet, writeReport, type Report } from './report.ts';
+import { benchVerify } from './verify.ts';
+
+/** How much is run; more of it gives steadier figures. */
+export interface BenchOptions {
+  /** Seconds of each slice that is measured. */
+  readonly seconds: number;
+  /** How often what is compared is measured, in turn. */
+  readonly rounds: number;
+  readonly devices: number;
+  /** Lifecycles in flight at once while the throughput is measured. */
+  readonly concurrency: number;
+  /** A folder for the broker's CPU profile. */
+  readonly profile?: string;
+  /** Says what goes on. */
+  readonly progress: (message: string) => void;
+}
+
+const benchmarks: Readonly<Record<string, (options: BenchOptions) => Promise<Report>>> = {
+  lifecycle: benchLifecycle,
+  verify: benchVerify,
+};
+
+const usage = `usage: npm run bench -- [${Object.keys(benchmarks).join('|')}]… [--seconds N] [--rounds N] [--devices N] [--concurrency N] [--profile DIR] [--json]
+
+Measures what docs/performance.md promises, writes bench/results/NAME.json, and exits 1 when a bar is missed.`;
+
+process.exitCode = await run(process.argv.slice(2));
+
+async function run(args: readonly string[]): Promise<number> {
+  const number = { type: 'string' } as const;
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      seconds: { ...number, default: '6' },
+      rounds: { ...number, default: '5' },
+      devices: { ...number, default: '1000' },
+      concurrency: { ...number, default: '32' },
+      profile: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const unknown = positionals.filter((name) => !Object.hasOwn(benchmarks, name));
+  const counts = [values.seconds, values.rounds, values.devices, values.concurrency].map(Number);
+  if (values.help || unknown.length > 0 || !counts.every((count) => Number.isInteger(count) && count > 0)) {
+    console.error(usage);
+    return values.help ? 0 : 2;
+  }
+  const [seconds, rounds, devices, concurrency] = counts as [number, number, number, number];
+  const progress = (message: string): void => console.error(`  ${message}`);
+  const reports: Report[] = [];
+  for (const name of positionals.length > 0 ? positionals : Object.keys(benchmarks)) {
+    const report = await benchmarks[name]!({
+      seconds,
+      rounds,
+      devices,
+      concurrency,
+      progress,
+      ...(values.profile !== undefined && { profile: values.profile }),
+    });
+    writeReport(report);
+    if (!values.json) console.log(formatReport(report));
+    reports.push(report);
+  }
+  if (values.json) console.log(JSON.stringify(reports));
+  return reports.every((report) => report.measures.every((measure) => isMet(measure) !== false)) ? 0 : 1;
+}

@@ -1,0 +1,174 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { calculateJwkThumbprint } from 'jose';
+import { machineClocks, mark } from '../src/agent/elapsed.ts';
+import {
+  createBrokerKeys,
+  createLiveGrants,
+  createVerifier,
+  type Presented,
+  type Verifier,
+} from '../src/agent/index.ts';
+import { credentialClaims, signCredential } from '../src/credentials/credential.ts';
+import { loadKeys, type BrokerKeys, type Signer } from '../src/credentials/keys.ts';
+import { signLiveGrants } from '../src/credentials/statements.ts';
+import { openDirectoryVault } from '../src/credentials/vault.ts';
+import { newId } from '../src/domain/ids.ts';
+import { newEngineerKey, type EngineerKey } from '../test/support/engineer.ts';
+import { thisMachine } from './machine.ts';
+import type { BenchOptions } from './main.ts';
+import type { Measure, Report } from './report.ts';
+import { scratchDirectory } from './scratch.ts';
+import { bareSignature, verifyBare, type BareSignature } from './signatures.ts';
+import { median, range } from './statistics.ts';
+
+const doorUrl = 'https://127.0.0.1:8443/sessions';
+const issuer = 'http://127.0.0.1:7400';
+const batch = 250;
+
+/**
+ * The agent's whole verification of a call at the door, against nothing but the two signatures in it, checked by the
+ * same WebCrypto with keys at hand. Both in turn in small batches, so that both see the same machine.
+ */
+export async function benchVerify({ seconds, rounds, progress }: BenchOptions): Promise<Report> {
+  const scratch = scratchDirectory();
+  const keys = await loadKeys(await openDirectoryVault(scratch.path), 'latchkey.bench/eu');
+  const jwks = await serveJwks([keys.credential, keys.statement]);
+  try {
+    const engineer = await newEngineerKey();
+    const perRound: Spent[] = [];
+    for (let round = 0; round <= rounds; round++) {
+      const spent = await measure(keys, jwks.url, engineer, seconds);
+      progress(`verification ${spent.whole.toFixed(1)} µs, bare signatures ${spent.bare.toFixed(1)} µs`);
+      // What is not compiled yet is slow: the first round only warms up.
+      if (round > 0) perRound.push(spent);
+    }
+    const setting = { rounds, 'seconds each': seconds };
+    return { benchmark: 'verify', machine: thisMachine(), setting, measures: measuresOf(perRound) };
+  } finally {
+    jwks.close();
+    scratch.remove();
+  }
+}
+
+/** Microseconds for one. */
+interface Spent {
+  readonly whole: number;
+  readonly bare: number;
+}
+
+async function measure(keys: BrokerKeys, jwksUri: string, engineer: EngineerKey, seconds: number): Promise<Spent> {
+  const { verifier, credential } = await newDoor(keys, jwksUri, engineer);
+  const [credentialKey, engineerKey] = await Promise.all(
+    [keys.credential.publicJwk, engineer.publicJwk].map((jwk) => {
+      const { kty, crv, x, y } = jwk as Record<string, string>;
+      const algorithm = { name: 'ECDSA', namedCurve: 'P-256' };
+      return crypto.subtle.importKey('jwk', { kty: kty!, crv: crv!, x: x!, y: y! }, algorithm, false, ['verify']);
+    }),
+  );
+  const spent = { whole: 0, bare: 0, count: 0 };
+  const until = performance.now() + seconds * 1_000;
+  while (performance.now() < until) {
+    const calls = await presentations(engineer, credential);
+    const bare = calls.flatMap(({ proof }) => [
+      bareSignature(credential, credentialKey!),
+      bareSignature(proof![0]!, engineerKey!),
+    ]);
+    spent.whole += await timed(() => verifyAll(verifier, calls));
+    spent.bare += await timed(() => verifyAllBare(bare));
+    spent.count += calls.length;
+  }
+  return { whole: (spent.whole * 1_000) / spent.count, bare: (spent.bare * 1_000) / spent.count };
+}
+
+function measuresOf(perRound: readonly Spent[]): Measure[] {
+  const [whole, bare] = [perRound.map((spent) => spent.whole), perRound.map((spent) => spent.bare)];
+  const ratios = perRound.map((spent) => spent.whole / spent.bare);
+  const micros = (name: string, of: readonly number[]): Measure => ({
+    name,
+    value: median(of),
+    unit: 'µs',
+    digits: 1,
+    range: range(of),
+  });
+  return [
+    micros('agent’s verification (credential and proof)', whole),
+    micros('the two signatures in it, bare', bare),
+    { name: 'ratio', value: median(ratios), unit: '', digits: 2, range: range(ratios), bar: { atMost: 1.5 } },
+  ];
+}
+
+async function timed(work: () => Promise<void>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return performance.now() - started;
+}
+
+async function verifyAll(verifier: Verifier, calls: readonly Presented[]): Promise<void> {
+  for (const call of calls) await verifier.verifyCredential(call);
+}
+
+async function verifyAllBare(signatures: readonly BareSignature[]): Promise<void> {
+  for (const signature of signatures) await verifyBare(signature);
+}
+
+/** Calls at the door, each with a proof of its own: a proof counts once. */
+function presentations(engineer: EngineerKey, credential: string): Promise<Presented[]> {
+  return Promise.all(
+    Array.from({ length: batch }, async () => ({
+      method: 'POST',
+      url: doorUrl,
+      authorization: [`DPoP ${credential}`],
+      proof: [await engineer.proof('POST', doorUrl, { token: credential })],
+      scope: 'device.inspect',
+    })),
+  );
+}
+
+/** A real verifier that lives by a real statement of live grants, and a credential that it accepts. */
+async function newDoor(
+  keys: BrokerKeys,
+  jwksUri: string,
+  engineer: EngineerKey,
+): Promise<{ readonly verifier: Verifier; readonly credential: string }> {
+  const now = Date.now();
+  const [device, tenant] = [newId('device', now), newId('tenant', now)];
+  const [person, grant] = [newId('person', now), newId('grant', now)];
+  const scopes = ['device.inspect', 'device.reboot', 'usb.reset', 'app.restart'];
+  const expiresAt = new Date(now + 3_600_000);
+  const brokerKeys = createBrokerKeys({ jwksUri });
+  const liveGrants = createLiveGrants({ issuer, device, keys: brokerKeys, seen: null, remember: async () => {} });
+  const statement = await signLiveGrants(keys.statement, issuer, {
+    device,
+    version: now,
+    readAt: new Date(now - 2_000),
+    keys: [keys.credential.kid],
+    grants: [{ id: grant, person, scopes, startsAt: new Date(now - 60_000), expiresAt }],
+  });
+  await liveGrants.accept(statement, mark(machineClocks));
+  const claims = credentialClaims({
+    issuer,
+    id: newId('credential', now),
+    person,
+    device,
+    tenant,
+    grant,
+    scopes,
+    keyThumbprint: await calculateJwkThumbprint(engineer.publicJwk),
+    expiresAt,
+    now: new Date(now - 10_000),
+  });
+  const { jwt } = await signCredential(keys.credential, claims!);
+  return { verifier: createVerifier({ issuer, device, tenant, keys: brokerKeys, liveGrants }), credential: jwt };
+}
+
+/** The key set of a broker, over HTTP as an agent fetches it. */
+async function serveJwks(signers: readonly Signer[]): Promise<{ readonly url: string; close(): void }> {
+  const document = JSON.stringify({ keys: signers.map(({ publicJwk }) => publicJwk) });
+  const server = createServer((_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).end(document);
+  });
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}/.well-known/jwks.json`, close: () => void server.close() };
+}
