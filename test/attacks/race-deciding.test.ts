@@ -8,6 +8,10 @@ const rounds = 20;
 let broker: TestBroker;
 const policies = await policiesCopy({
   update: async (shipped) => ({ ...(await shipped('update')), lapse: 'PT1S' }),
+  'release-secret': async (shipped) => ({
+    ...(await shipped('release-secret')),
+    stages: [{ name: 'lead', from: ['room-leads'], needs: 2 }],
+  }),
 });
 before(async () => {
   broker = await newTestBroker({ brokers: 2, policies: policies.directory });
@@ -137,6 +141,24 @@ test('stages approved at once make one grant together', async () => {
     const { grant } = await get(request.id);
     assert.deepEqual(grant.scopes, ['device.inspect'], 'both narrowings hold');
     assert.equal(Date.parse(grant.expiresAt) - Date.parse(grant.startsAt), 300_000);
+  }
+});
+
+test('of three leads at a stage that needs two, two count', async () => {
+  const third = { sub: 'third-lead', teams: ['room-leads'], employer: 'provider' };
+  await broker.call(third, 'GET', '/v1/me');
+  for (let round = 0; round < rounds; round++) {
+    const request = await broker.ask('ada', 'release-secret');
+    const replies = await race(
+      round,
+      (side) => decide(broker, 'chloe', request, {}, { broker: side }),
+      (side) => decide(broker, third, request, {}, { broker: side }),
+      (side) => decide(broker, 'dmitri', request, {}, { broker: side }),
+    );
+    assert.deepEqual(statuses(replies), [200, 200, 409]);
+    const { decisions, stages } = await get(request.id);
+    assert.deepEqual([decisions.length, stages[0].approvedBy.length], [2, 2]);
+    assert.equal(await grantsOf(request.id), 1);
   }
 });
 
