@@ -63,6 +63,7 @@ export function openLedger(options: {
   let again = false;
   let closed = false;
   let complained: string | null = null;
+  const stopping = (): boolean => closed;
   let waiting = 0;
 
   const wake = (): void => {
@@ -84,7 +85,7 @@ export function openLedger(options: {
       } catch (error) {
         complain(error);
       }
-    } while (again && !closed);
+    } while (again && !stopping());
   };
   const complain = (error: unknown): void => {
     const message = error instanceof Error ? error.message : String(error);

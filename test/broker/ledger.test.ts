@@ -5,6 +5,10 @@ import { verifyReceipt, type ReceiptClaims } from '../../src/ledger/receipt.ts';
 import { newTestBroker, type TestBroker } from '../support/broker.ts';
 import { newEngineerKey } from '../support/engineer.ts';
 
+interface Entry {
+  readonly event: { readonly tenant: string | null };
+}
+
 let broker: TestBroker;
 before(async () => {
   broker = await newTestBroker();
@@ -16,7 +20,6 @@ test('a credential comes with the receipt that it is in the ledger', async () =>
   const key = await newEngineerKey();
   const path = `/v1/grants/${grant.id}/credentials`;
   for (let i = 0; i < 5; i++) {
-    const started = performance.now();
     const dpop = await key.proof('POST', broker.config.publicUrl + path);
     const minted = await broker.call('ada', 'POST', path, { device: grant.devices[0] }, { headers: { dpop } });
     assert.equal(minted.status, 201, JSON.stringify(minted.body));
@@ -49,10 +52,10 @@ test('tiles, entries, checkpoint and proofs are served', async () => {
   assert.ok(of.body.entries.length >= 2);
   const carmen = await broker.call('carmen', 'GET', '/v1/ledger/entries');
   assert.ok(
-    carmen.body.entries.length > 0 && carmen.body.entries.every((e: any) => e.event.tenant === broker.contoso.id),
+    carmen.body.entries.length > 0 && carmen.body.entries.every((e: Entry) => e.event.tenant === broker.contoso.id),
   );
   const felix = await broker.call('felix', 'GET', '/v1/ledger/entries');
-  assert.ok(felix.body.entries.every((e: any) => e.event.tenant === broker.fabrikam.id));
+  assert.ok(felix.body.entries.every((e: Entry) => e.event.tenant === broker.fabrikam.id));
   const inclusion = await broker.call(null, 'GET', `/v1/ledger/proof?index=1&size=${size}`);
   assert.equal(inclusion.status, 200, JSON.stringify(inclusion.body));
   const consistency = await broker.call(null, 'GET', `/v1/ledger/consistency?from=2&to=${size}`);
