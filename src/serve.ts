@@ -4,6 +4,8 @@ import type { BrokerContext } from './broker/context.ts';
 import { createLiveLists, type LiveLists } from './broker/live-lists.ts';
 import { createPeople } from './broker/people.ts';
 import { openPolicies, recordBundle, type Policies } from './broker/policies.ts';
+import { openHighWater } from './broker/high-water.ts';
+import { openLedger } from './broker/ledger.ts';
 import { createRequestWatch } from './broker/request-watch.ts';
 import { startSweeper, type Sweeper } from './broker/sweeper.ts';
 import type { Config } from './config.ts';
@@ -69,6 +71,13 @@ async function start(
   const policies = await openPolicies(config.policies, log);
   undo.push(() => policies.close());
 
+  const highWater = await openHighWater(vault, pool, (message) =>
+    log.warn({ error: message }, 'the mark was not written'),
+  );
+  const signer = { origin: config.ledger.origin, privateKey: keys.ledger.privateKey };
+  const ledger = openLedger({ pool, signer, highWater, log });
+  undo.push(() => ledger.close());
+
   const requestWatch = createRequestWatch();
   const late: { liveLists?: LiveLists; sweeper?: Sweeper } = {};
   const broker: BrokerContext = {
@@ -78,6 +87,7 @@ async function start(
     keys,
     sealer,
     policy: policies.current,
+    ledger,
     hints: {
       requestChanged: (id) => requestWatch.changed(id),
       devicesChanged: (devices) => late.liveLists?.changed(devices),

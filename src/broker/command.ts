@@ -66,7 +66,10 @@ export async function runCommand<T>(
   );
   // If we stop here, the answer is lost but not the act: a retry under the same key is told what was done, and every
   // waiting reader looks again by itself.
-  if (!dryRun) journal.committed();
+  if (!dryRun) {
+    journal.committed();
+    context.ledger.poke();
+  }
   if ('refused' in outcome) throw outcome.refused;
   return outcome.value;
 }

@@ -5,6 +5,7 @@ import type { Bundle } from '../policy/index.ts';
 import type { PersonFacts, TenantFacts } from '../policy/question.ts';
 import type { Pool } from '../store/pool.ts';
 import type { Device } from '../store/devices.ts';
+import type { Ledger } from './ledger.ts';
 
 /** What the broker tells of itself, one line an event; lines may be lost, the ledger may not. */
 export interface Log {
@@ -35,6 +36,7 @@ export interface BrokerContext {
   /** The policy bundle in force now. */
   readonly policy: () => Bundle;
   readonly hints: Hints;
+  readonly ledger: Ledger;
   readonly log: Log;
 }
 

@@ -1,7 +1,8 @@
 import { credentialClaims, signCredential } from '../credentials/credential.ts';
 import { LatchkeyError, invalid } from '../domain/errors.ts';
 import { requireActive } from '../domain/grant.ts';
-import { newId, type DeviceId, type GrantId } from '../domain/ids.ts';
+import { newId, type DeviceId, type EventId, type GrantId } from '../domain/ids.ts';
+import { canonicalJson, leafBytes } from '../ledger/canonical.ts';
 import { insertCredential, useProof } from '../store/credentials.ts';
 import { findDevice } from '../store/devices.ts';
 import { fixKey, lockGrant } from '../store/grants.ts';
@@ -21,10 +22,13 @@ export interface Proof {
   readonly expiresAt: Date;
 }
 
+/** A credential and the event by which its receipt is to be had; plain JSON, since it may be kept as an answer. */
 export interface IssuedCredential {
   readonly credential: string;
-  readonly tokenType: 'DPoP';
   readonly expiresAt: string;
+  readonly event: EventId;
+  /** base64 of the very bytes of the event. */
+  readonly leaf: string;
 }
 
 /**
@@ -42,6 +46,7 @@ export async function issueCredential(
   device: DeviceId,
   proof: Proof,
 ): Promise<IssuedCredential> {
+  context.ledger.requireRoom();
   if (!(await useProof(tx, proof.replayKey, proof.expiresAt))) {
     throw new LatchkeyError('invalid-dpop-proof', 'the proof was used before');
   }
@@ -122,7 +127,7 @@ async function issue(
     issuedAt: new Date(claims.iat * 1000),
     expiresAt,
   });
-  journal.fact(now, tenant.id, {
+  const event = journal.fact(now, tenant.id, {
     type: 'credential.issued',
     credential: hash.toString('base64url'),
     jti: claims.jti,
@@ -133,7 +138,8 @@ async function issue(
     iat: claims.iat,
     nbf: claims.nbf,
     exp: claims.exp,
-    decision: recorded,
+    decision: journal.text(canonicalJson(recorded), caller.id),
   });
-  return { credential: jwt, tokenType: 'DPoP', expiresAt: expiresAt.toISOString() };
+  const leaf = leafBytes(event).toString('base64');
+  return { credential: jwt, expiresAt: expiresAt.toISOString(), event: event.id, leaf };
 }

@@ -33,8 +33,10 @@ export class Journal {
   }
 
   /** Adds a fact that became true at that moment of the database's clock. */
-  fact(at: Date, tenant: TenantId | null, fact: Fact, actor: Actor = this.actor): void {
-    this.#events.push(eventOf(fact, { at, region: this.#region, tenant, actor }));
+  fact(at: Date, tenant: TenantId | null, fact: Fact, actor: Actor = this.actor): LedgerEvent {
+    const event = eventOf(fact, { at, region: this.#region, tenant, actor });
+    this.#events.push(event);
+    return event;
   }
 
   /** Commits to somebody's words; the words are kept beside the ledger, to be erased with that person. */

@@ -37,7 +37,9 @@ const lookEvery = 250;
 const lookBack = 20;
 const slice = 500;
 
-export function createLiveLists(context: Pick<BrokerContext, 'pool' | 'issuer' | 'keys' | 'log'>): LiveLists {
+export function createLiveLists(
+  context: Pick<BrokerContext, 'pool' | 'issuer' | 'keys' | 'log' | 'ledger'>,
+): LiveLists {
   const connections = new Map<DeviceId, Connection>();
   const pending = new Set<DeviceId>();
   let refreshing = false;
@@ -67,7 +69,8 @@ export function createLiveLists(context: Pick<BrokerContext, 'pool' | 'issuer' |
   };
 
   const refresh = async (): Promise<void> => {
-    if (refreshing) return;
+    // A database that has lost its past may have lost revocations too.
+    if (refreshing || context.ledger.behind()) return;
     refreshing = true;
     try {
       while (pending.size > 0) {
@@ -115,6 +118,7 @@ export function createLiveLists(context: Pick<BrokerContext, 'pool' | 'issuer' |
 
   return {
     async statementFor(device) {
+      context.ledger.requireRoom();
       const [list] = await readLiveLists(context.pool, [device]);
       return list ? sign(list) : null;
     },

@@ -40,6 +40,7 @@ export async function requestAccess(
   caller: Caller,
   wish: AccessWish,
 ): Promise<AccessRequest> {
+  context.ledger.requireRoom();
   const profile = context.policy().profiles.get(wish.profile);
   if (!profile) throw invalid('/profile', `there is no profile \`${wish.profile}\``);
   if (!seesAnyDevice(context, caller)) throw refuseStranger(await databaseNow(tx), journal, profile);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, link, mkdir, open, readFile, stat, unlink } from 'node:fs/promises';
+import { chmod, link, mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
@@ -13,6 +13,8 @@ export interface Vault {
   get(name: string): Promise<string | null>;
   /** Keeps a secret under a name that is free. @returns what the name holds now: the given value, or the earlier one. */
   create(name: string, value: string): Promise<string>;
+  /** Keeps a value under a name, in place of what it held: a reader, or a crash, sees the one or the other. */
+  replace(name: string, value: string): Promise<void>;
 }
 
 const names = /^[a-z][a-z0-9-]{0,100}$/;
@@ -37,16 +39,12 @@ export async function openDirectoryVault(directory: string): Promise<Vault> {
   };
   return {
     get,
+    async replace(name, value) {
+      await rename(await writeDraft(pathOf(name), value), pathOf(name));
+    },
     async create(name, value) {
       const path = pathOf(name);
-      const draft = `${path}.${randomBytes(8).toString('hex')}.draft`;
-      const file = await open(draft, 'wx', 0o600);
-      try {
-        await file.writeFile(value);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
+      const draft = await writeDraft(path, value);
       // If we stop here, a draft that nobody reads is left behind; the name is still free.
       try {
         await link(draft, path);
@@ -60,4 +58,16 @@ export async function openDirectoryVault(directory: string): Promise<Vault> {
       return kept;
     },
   };
+}
+
+async function writeDraft(path: string, value: string): Promise<string> {
+  const draft = `${path}.${randomBytes(8).toString('hex')}.draft`;
+  const file = await open(draft, 'wx', 0o600);
+  try {
+    await file.writeFile(value);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return draft;
 }

@@ -45,7 +45,7 @@ export function createApp(context: HttpContext): Express {
     address: createRateLimiter(context.rateLimits.address),
   };
   for (const [path, ofPath] of Map.groupBy(routes, (route) => route.path)) {
-    const place = app.route(path.replaceAll(/\{(\w+)\}/g, ':$1'));
+    const place = app.route(path.replaceAll(/\{\+(\w+)\}/g, '*$1').replaceAll(/\{(\w+)\}/g, ':$1'));
     for (const route of ofPath) place[route.method](handlerOf(context, route, limits));
     const allowed = ofPath.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
     place.all((request) => {
@@ -82,7 +82,8 @@ function handlerOf(
     try {
       const who = await authenticate(context, route, request, limits);
       response.locals.who = who.caller?.id ?? who.device;
-      if (checks.params) checkParams(checks.params, request.params);
+      const params = paramsOf(request);
+      if (checks.params) checkParams(checks.params, params);
       const query = { ...request.query };
       checks.query(query);
       requireStorable(query);
@@ -90,17 +91,23 @@ function handlerOf(
       checks.body?.(body);
       const idempotency =
         route.method === 'post' && who.caller ? idempotencyOf(request, who.caller.id, body, '') : null;
-      const call = { ...who, params: request.params, query, body, idempotency, request, response };
+      const call = { ...who, params, query, body, idempotency, request, response };
       const answer = await route.handle(call as unknown as Call<never, never, never>);
       if (!answer) return;
       response.status(answer.status).set(answer.headers ?? {});
       if (answer.body === undefined) response.end();
-      else if (typeof answer.body === 'string') response.send(answer.body);
+      else if (typeof answer.body === 'string' || Buffer.isBuffer(answer.body)) response.send(answer.body);
       else response.json(answer.body);
     } catch (error) {
       answerProblem(context, error, request, response);
     }
   };
+}
+
+/** A parameter over several segments is one text again. */
+function paramsOf(request: Request): Record<string, string> {
+  const entries = Object.entries(request.params as Record<string, string | string[]>);
+  return Object.fromEntries(entries.map(([name, value]) => [name, Array.isArray(value) ? value.join('/') : value]));
 }
 
 /** An id that is not even well formed is like one that does not exist: 404, so that nobody learns which it was. */

@@ -40,7 +40,7 @@ export interface Documented {
 /** One thing that the API does: how it is called, who may, what it answers. The OpenAPI document is made from these. */
 export interface Route {
   readonly method: 'get' | 'post' | 'put' | 'delete';
-  /** With parameters as `{name}`. */
+  /** With parameters as `{name}`; `{+name}` at the end goes over several segments. */
   readonly path: string;
   readonly id: string;
   readonly summary: string;

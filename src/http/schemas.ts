@@ -209,6 +209,7 @@ export const CredentialShape = Type.Object({
   credential: Type.String({ description: 'a JWT (RFC 9068) for one device, bound to the key of the proof' }),
   tokenType: Type.Literal('DPoP'),
   expiresAt: Time,
+  receipt: Type.String({ description: 'the proof that it is in the ledger: a C2SP `tlog-proof@v1`' }),
 });
 export const TenantShape = Type.Object({ id: id('tenant'), slug: Slug, name: Type.String(), region: Type.String() });
 export const DeviceShape = Type.Object({

@@ -103,7 +103,8 @@ export type Fact =
       readonly iat: number;
       readonly nbf: number;
       readonly exp: number;
-      readonly decision: DecisionRecord;
+      /** To the decision as JSON: a receipt carries this event and has no room for more. */
+      readonly decision: Commitment;
     }
   | {
       readonly type: 'session.started' | 'session.refused' | 'session.ended' | 'action.performed';

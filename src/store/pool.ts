@@ -6,6 +6,8 @@ export interface PoolOptions {
   /** At most so many connections; a call that gets none in time is told to come back (503). */
   readonly size?: number;
   readonly onIdleError?: (error: Error) => void;
+  /** For whoever only looks: the database then refuses every change, whatever the role could do. */
+  readonly readOnly?: boolean;
 }
 
 export type Pool = PgPool;
@@ -24,6 +26,7 @@ export function openPool(options: PoolOptions): Pool {
     idle_in_transaction_session_timeout: 15_000,
     application_name: 'latchkey',
     keepAlive: true,
+    ...(options.readOnly && { options: '-c default_transaction_read_only=on' }),
   });
   pool.on('error', options.onIdleError ?? (() => {}));
   return pool;

@@ -10,7 +10,7 @@ import { reviewGrant } from '../../broker/review-grant.ts';
 import { requireVisible, seenInList } from '../../broker/see.ts';
 import { verifyDpopProof } from '../../domain/dpop.ts';
 import { LatchkeyError } from '../../domain/errors.ts';
-import { grantStates } from '../../domain/grant.ts';
+import { grantStates, requireActive } from '../../domain/grant.ts';
 import type { GrantId } from '../../domain/ids.ts';
 import { findGrant, listGrants } from '../../store/grants.ts';
 import { findTenant } from '../../store/tenants.ts';
@@ -130,6 +130,8 @@ export function grantRoutes(context: HttpContext): Route[] {
             credential: 'eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFUzI1NiIsImtpZCI6Ii4uLiJ9.e30.c2lnbmF0dXJl',
             tokenType: 'DPoP',
             expiresAt: '2026-03-01T09:36:12.000Z',
+            receipt:
+              'c2sp.org/tlog-proof@v1\nextra …\nindex 41\n…\n\nlatchkey.example/eu\n42\n…\n\n— latchkey.example/eu …\n',
           },
         },
       },
@@ -148,15 +150,18 @@ export function grantRoutes(context: HttpContext): Route[] {
         const { jkt, replayKey } = proof;
         const expiresAt = new Date(now + (proofAge + proofFuture + 60) * 1000);
         const bound = idempotency && { ...idempotency, bodyHash: bodyAndKey(idempotency.bodyHash, jkt) };
-        return runCommand(broker, { actor: personActor(caller), idempotency: bound }, async (tx, journal) => ({
+        const issued = await runCommand(broker, { actor: personActor(caller), idempotency: bound }, (tx, journal) =>
+          issueCredential(broker, tx, journal, caller, params.id, body.device, { jkt, replayKey, expiresAt }),
+        );
+        // If we stop here, the credential is in the ledger and nobody has it.
+        const receipt = await broker.ledger.receiptFor(issued.event, Buffer.from(issued.leaf, 'base64'));
+        const stored = await findGrant(broker.pool, params.id);
+        requireActive(stored!.grant);
+        return {
           status: 201,
           headers: { 'Cache-Control': 'no-store' },
-          body: await issueCredential(broker, tx, journal, caller, params.id, body.device, {
-            jkt,
-            replayKey,
-            expiresAt,
-          }),
-        }));
+          body: { credential: issued.credential, tokenType: 'DPoP', expiresAt: issued.expiresAt, receipt },
+        };
       },
     }),
 

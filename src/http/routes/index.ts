@@ -3,6 +3,7 @@ import type { Route } from '../route.ts';
 import { agentRoutes } from './agents.ts';
 import { deviceRoutes } from './devices.ts';
 import { grantRoutes } from './grants.ts';
+import { ledgerRoutes } from './ledger.ts';
 import { peopleRoutes } from './people.ts';
 import { requestRoutes } from './requests.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -14,6 +15,7 @@ export function apiRoutes(context: HttpContext): readonly Route[] {
     ...requestRoutes(context),
     ...grantRoutes(context),
     ...sessionRoutes(context),
+    ...ledgerRoutes(context),
     ...peopleRoutes(context),
     ...deviceRoutes(context),
     ...agentRoutes(context),

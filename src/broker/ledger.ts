@@ -1,0 +1,182 @@
+import { LatchkeyError } from '../domain/errors.ts';
+import type { EventId } from '../domain/ids.ts';
+import { consistencyProof, inclusionProof, type NodeReader } from '../ledger/merkle-proof.ts';
+import { formatReceipt } from '../ledger/receipt.ts';
+import { nodesOfTiles } from '../ledger/tile-reader.ts';
+import { tileHeight, tileWidth } from '../ledger/tiles.ts';
+import {
+  countWaiting,
+  findLedgerState,
+  findTile,
+  findTiles,
+  listenToLedger,
+  locate,
+  type LedgerState,
+} from '../store/ledger.ts';
+import type { Pool } from '../store/pool.ts';
+import { LedgerBehind, type HighWater } from './high-water.ts';
+import { batchSize, LedgerDamaged, sequenceBatch, type LedgerSigner } from './sequence-ledger.ts';
+
+/** The ledger as the rest of the broker knows it. */
+export interface Ledger {
+  /** A hint that something was committed. */
+  poke(): void;
+  /** True when the database has lost what was signed: then nothing is signed at all. */
+  behind(): boolean;
+  /** @throws unavailable while the ledger takes nothing more: behind its own past, or further back than it can catch up. */
+  requireRoom(): void;
+  /**
+   * The receipt of an event that was committed, as soon as a checkpoint covers it.
+   * @throws unavailable when none does in time; the event stays, and a later call finds its receipt.
+   */
+  receiptFor(event: EventId, bytes: Uint8Array): Promise<string>;
+  state(): Promise<LedgerState>;
+  inclusion(index: number, size: number): Promise<Uint8Array[]>;
+  consistency(from: number, to: number): Promise<Uint8Array[]>;
+  close(): Promise<void>;
+}
+
+interface LedgerLog {
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** How long events gather before a batch is made of them, in milliseconds: what a receipt waits at least. */
+const gather = 4;
+/** Events of brokers that died before they could say so are found this often. */
+const lookEvery = 200;
+const longestWait = 5_000;
+const lookWhileWaiting = 100;
+/** With more events waiting than this, nothing new is taken: some seconds of full load. */
+const mostWaiting = 50_000;
+
+export function openLedger(options: {
+  readonly pool: Pool;
+  readonly signer: LedgerSigner;
+  readonly highWater: HighWater;
+  readonly log: LedgerLog;
+}): Ledger {
+  const { pool, signer, highWater, log } = options;
+  const waiters = new Set<() => void>();
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> | null = null;
+  let again = false;
+  let closed = false;
+  let complained: string | null = null;
+  const stopping = (): boolean => closed;
+  let waiting = 0;
+
+  const wake = (): void => {
+    for (const waiter of waiters) waiter();
+  };
+  const run = async (): Promise<void> => {
+    do {
+      again = false;
+      try {
+        const sequenced = await sequenceBatch(pool, signer, (state) => highWater.check(state));
+        complained = null;
+        if (sequenced) {
+          highWater.raise(sequenced);
+          wake();
+        }
+        const full = sequenced?.added === batchSize;
+        waiting = full ? await countWaiting(pool, mostWaiting + 1) : 0;
+        again ||= full;
+      } catch (error) {
+        complain(error);
+      }
+    } while (again && !stopping());
+  };
+  const complain = (error: unknown): void => {
+    const message = error instanceof Error ? error.message : String(error);
+    if (message === complained) return;
+    complained = message;
+    const grave = error instanceof LedgerDamaged || error instanceof LedgerBehind;
+    log[grave ? 'error' : 'warn'](
+      { error: message },
+      'the ledger could not be extended: no credential is issued meanwhile',
+    );
+  };
+  const start = (): void => {
+    timer = undefined;
+    if (closed) return;
+    if (running) {
+      again = true;
+      return;
+    }
+    running = run().finally(() => (running = null));
+  };
+  const poke = (): void => {
+    timer ??= setTimeout(start, gather);
+  };
+  const look = setInterval(start, lookEvery);
+  look.unref();
+  const listening = listenToLedger(pool, wake);
+
+  const readerOf = (size: number, index: number): NodeReader => {
+    // One query for all that a proof needs as a rule: the tiles above the leaf and those on the right edge.
+    const wanted: { level: number; index: number }[] = [];
+    for (let level = 0, at = index, last = size - 1; last >= 0; level++) {
+      [at, last] = [Math.floor(at / tileWidth), Math.floor(last / tileWidth)];
+      wanted.push({ level, index: at });
+      if (last !== at) wanted.push({ level, index: last });
+      if (last === 0 || level * tileHeight > 56) break;
+    }
+    const fetched = findTiles(pool, wanted).then(
+      (tiles) => new Map(tiles.map((tile) => [`${tile.level}/${tile.index}`, tile.hashes])),
+    );
+    return nodesOfTiles(size, async (tile) => {
+      const key = `${tile.level}/${tile.index}`;
+      const hashes = (await fetched).get(key) ?? (await findTile(pool, tile.level, tile.index));
+      if (!hashes) throw new Error(`the tile ${key} is gone`);
+      return hashes;
+    });
+  };
+
+  return {
+    poke,
+    behind: highWater.behind,
+    requireRoom() {
+      if (highWater.behind()) {
+        throw new LatchkeyError('unavailable', 'the ledger waits for an operator', { retryAfter: 60 });
+      }
+      if (waiting > mostWaiting) throw new LatchkeyError('unavailable', 'the ledger is behind', { retryAfter: 2 });
+    },
+    async receiptFor(event, bytes) {
+      const deadline = performance.now() + longestWait;
+      for (;;) {
+        const announced = new Promise<void>((resolve) => {
+          const done = (): void => {
+            clearTimeout(timeout);
+            waiters.delete(done);
+            resolve();
+          };
+          const timeout = setTimeout(done, lookWhileWaiting);
+          waiters.add(done);
+        });
+        const { position, size, checkpoint } = await locate(pool, event);
+        if (position !== null && position < size && checkpoint !== null) {
+          const hashes = await inclusionProof(position, size, readerOf(size, position));
+          return formatReceipt({ event: bytes, index: position, hashes, checkpoint });
+        }
+        if (performance.now() > deadline || closed) {
+          throw new LatchkeyError('unavailable', 'the ledger has not taken this yet', { retryAfter: 1 });
+        }
+        poke();
+        await announced;
+      }
+    },
+    state: () => findLedgerState(pool),
+    inclusion: (index, size) => inclusionProof(index, size, readerOf(size, index)),
+    consistency: (from, to) => consistencyProof(from, to, readerOf(to, Math.max(0, from - 1))),
+    async close() {
+      closed = true;
+      clearTimeout(timer);
+      clearInterval(look);
+      wake();
+      await running;
+      await (await listening).close();
+      await highWater.flush();
+    },
+  };
+}

@@ -1,0 +1,96 @@
+import type { KeyObject } from 'node:crypto';
+import { signCheckpoint } from '../ledger/checkpoint.ts';
+import { CompactRange } from '../ledger/compact-range.ts';
+import { leafHash, sameHash } from '../ledger/merkle.ts';
+import { growTiles } from '../ledger/tile-growth.ts';
+import {
+  growTiles as writeTiles,
+  indexSubjects,
+  lockLedgerState,
+  placeEntries,
+  readEntries,
+  saveLedgerState,
+  takeFromInbox,
+  type LedgerState,
+  type Waiting,
+} from '../store/ledger.ts';
+import type { Pool } from '../store/pool.ts';
+import { inTransaction, type Tx } from '../store/transaction.ts';
+
+export interface LedgerSigner {
+  readonly origin: string;
+  readonly privateKey: KeyObject;
+}
+
+/** The tree as it is after a batch. */
+export interface Sequenced {
+  readonly size: number;
+  readonly root: Buffer;
+  readonly added: number;
+  readonly checkpoint: string;
+}
+
+/** What the tables say is not what the ledger has signed, or not what was written: nothing is signed on top of it. */
+export class LedgerDamaged extends Error {
+  override readonly name = 'LedgerDamaged';
+}
+
+/** Events in one checkpoint, at the most: a batch takes a fraction of a second. */
+export const batchSize = 2_000;
+
+/**
+ * Gives events that wait their positions, extends the tree over them and signs a checkpoint, all in one transaction.
+ * The signature is returned after the commit is known, and nobody sees it before.
+ * If we stop before the commit, nothing has happened and another broker begins anew; after it, whoever reads the state
+ * finds the checkpoint.
+ * @param check refuses a tree that must not be signed on.
+ * @returns null when another broker is at it, or when there is nothing to do.
+ * @throws LedgerDamaged when a leaf is not what was written, or the edge is not that of the signed root.
+ */
+export function sequenceBatch(
+  pool: Pool,
+  signer: LedgerSigner,
+  check: (state: LedgerState) => void,
+): Promise<Sequenced | null> {
+  return inTransaction(pool, async (tx) => {
+    const state = await lockLedgerState(tx);
+    if (!state) return null;
+    check(state);
+    const waiting = await takeFromInbox(tx, batchSize);
+    if (waiting.length === 0 && state.checkpoint !== null) return null;
+    const range = CompactRange.from(state.size, state.edge);
+    if (!sameHash(range.root(), state.root))
+      throw new LedgerDamaged('the right edge of the tree is not that of its root');
+    if (waiting.length > 0) {
+      await placeEntries(tx, state.size, waiting);
+      await writeTiles(tx, growTiles(range, await readBack(tx, state.size, waiting)));
+    }
+    const root = Buffer.from(range.root());
+    const checkpoint = signCheckpoint({ origin: signer.origin, size: range.size, root }, signer.privateKey);
+    await saveLedgerState(tx, { size: range.size, root, edge: range.toBytes(), checkpoint });
+    return { size: range.size, root, added: waiting.length, checkpoint };
+  });
+}
+
+/**
+ * Reads the entries as they now stand in the table, holds each against what was seen when it was written, and takes
+ * note of what it speaks of.
+ */
+async function readBack(tx: Tx, first: number, waiting: readonly Waiting[]): Promise<Buffer[]> {
+  const entries = await readEntries(tx, first, waiting.length);
+  const subjects: { subject: string; position: number }[] = [];
+  const leaves = waiting.map(({ event, leaf }, place) => {
+    const entry = entries[place];
+    if (entry?.position !== first + place) throw new LedgerDamaged(`the event \`${event}\` is gone`);
+    const found = leafHash(entry.bytes);
+    if (!sameHash(found, leaf)) throw new LedgerDamaged(`the event \`${event}\` is not as it was written`);
+    const ids = new Set(entry.bytes.toString('utf8').match(subjectPattern));
+    for (const id of ids) subjects.push({ subject: id.slice(1, -1), position: entry.position });
+    return found;
+  });
+  if (subjects.length > 0) await indexSubjects(tx, subjects);
+  return leaves;
+}
+
+/** Persons, devices, grants, requests and sessions, as JSON strings. */
+const subjectPattern = /"(?:per|dev|grt|req|ses)_[0-9a-z]{26}"/g;

@@ -1,0 +1,265 @@
+import type { EventId } from '../domain/ids.ts';
+import type { PoolClient } from 'pg';
+import type { Pool } from './pool.ts';
+import { nowSql, row, rows, type Runner, type Tx } from './transaction.ts';
+
+/** The tree as it was last signed. */
+export interface LedgerState {
+  readonly size: number;
+  readonly root: Buffer;
+  /** The hashes on the tree's right edge, largest subtree first. */
+  readonly edge: Buffer;
+  /** The signed note; null before the first. */
+  readonly checkpoint: string | null;
+}
+
+/** An event that has no position yet. */
+export interface Waiting {
+  readonly seq: number;
+  readonly event: EventId;
+  readonly at: Date;
+  /** The leaf hash that the database computed when the event was written. */
+  readonly leaf: Buffer;
+}
+
+export interface Tile {
+  readonly level: number;
+  readonly index: number;
+  readonly hashes: Buffer;
+}
+
+const state = 'SELECT size, root, edge, checkpoint FROM ledger_state';
+
+export async function findLedgerState(runner: Runner): Promise<LedgerState> {
+  return (await row<LedgerState>(runner, 'find-ledger-state', state))!;
+}
+
+/** Takes the ledger for this transaction; null when another broker has it. */
+export async function lockLedgerState(tx: Tx): Promise<LedgerState | null> {
+  // A broker that is cut off in the middle must not keep the others waiting.
+  await tx.query(`SET LOCAL idle_in_transaction_session_timeout = '1s'`);
+  return row<LedgerState>(tx, 'lock-ledger-state', `${state} FOR UPDATE SKIP LOCKED`);
+}
+
+/**
+ * Takes the oldest events that wait, out of the inbox. An event whose transaction commits later comes later: within
+ * what depends on one another, that is the order in which it happened.
+ */
+export async function takeFromInbox(tx: Tx, limit: number): Promise<Waiting[]> {
+  const taken = await rows<Waiting>(
+    tx,
+    'take-from-inbox',
+    `DELETE FROM ledger_inbox WHERE seq IN (SELECT seq FROM ledger_inbox ORDER BY seq LIMIT $1)
+     RETURNING seq, event, at, leaf`,
+    [limit],
+  );
+  return taken.sort((a, b) => a.seq - b.seq);
+}
+
+/** Gives events the positions from `first` on, without a gap. */
+export async function placeEntries(tx: Tx, first: number, events: readonly Waiting[]): Promise<void> {
+  await rows(
+    tx,
+    'place-entries',
+    `INSERT INTO ledger_entries (position, event, at)
+     SELECT $1 + place - 1, event, at FROM unnest($2::text[], $3::timestamptz[]) WITH ORDINALITY AS of (event, at, place)`,
+    [first, events.map((each) => each.event), events.map((each) => each.at)],
+  );
+}
+
+/** The bytes of entries, in order; shorter than asked for where the ledger ends. */
+export async function readEntries(
+  runner: Runner,
+  from: number,
+  limit: number,
+): Promise<{ readonly position: number; readonly bytes: Buffer }[]> {
+  return rows(
+    runner,
+    'read-entries',
+    `SELECT e.position, a.bytes FROM ledger_entries e JOIN audit_events a ON a.id = e.event AND a.at = e.at
+     WHERE e.position >= $1 AND e.position < $1 + $2::bigint ORDER BY e.position`,
+    [from, limit],
+  );
+}
+
+/** Adds hashes to the ends of tiles. */
+export async function growTiles(tx: Tx, tiles: readonly Tile[]): Promise<void> {
+  await rows(
+    tx,
+    'grow-tiles',
+    `INSERT INTO ledger_tiles (level, index, hashes) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])
+     ON CONFLICT (level, index) DO UPDATE SET hashes = ledger_tiles.hashes || EXCLUDED.hashes`,
+    [tiles.map((tile) => tile.level), tiles.map((tile) => tile.index), tiles.map((tile) => tile.hashes)],
+  );
+}
+
+/** Keeps the tree as it is now, with its checkpoint, and announces it at the commit to whoever listens. */
+export async function saveLedgerState(
+  tx: Tx,
+  next: { readonly size: number; readonly root: Buffer; readonly edge: Buffer; readonly checkpoint: string },
+): Promise<void> {
+  await rows(
+    tx,
+    'save-ledger-state',
+    `WITH saved AS (
+       UPDATE ledger_state SET size = $1, root = $2, edge = $3, checkpoint = $4, signed_at = ${nowSql}
+     ) SELECT pg_notify('${ledgerChannel}', $1::bigint::text)`,
+    [next.size, next.root, next.edge, next.checkpoint],
+  );
+}
+
+/** Where the sequencer, and nobody else, announces new sizes. A hint: whoever waits also looks for itself. */
+export const ledgerChannel = 'latchkey_ledger';
+
+export async function findTile(runner: Runner, level: number, index: number): Promise<Buffer | null> {
+  const found = await row<{ hashes: Buffer }>(
+    runner,
+    'find-tile',
+    'SELECT hashes FROM ledger_tiles WHERE level = $1 AND index = $2',
+    [level, index],
+  );
+  return found?.hashes ?? null;
+}
+
+/** Those of the tiles that exist. */
+export async function findTiles(
+  runner: Runner,
+  wanted: readonly { readonly level: number; readonly index: number }[],
+): Promise<Tile[]> {
+  return rows<Tile>(
+    runner,
+    'find-tiles',
+    `SELECT level, index, hashes FROM ledger_tiles
+     JOIN unnest($1::smallint[], $2::bigint[]) AS of (level, index) USING (level, index)`,
+    [wanted.map((tile) => tile.level), wanted.map((tile) => tile.index)],
+  );
+}
+
+/** Where an event is, and the tree that it is in; `position` is null while it waits, or when there is none such. */
+export async function locate(
+  runner: Runner,
+  event: EventId,
+): Promise<{ readonly position: number | null; readonly size: number; readonly checkpoint: string | null }> {
+  const found = await row<{ position: number | null; size: number; checkpoint: string | null }>(
+    runner,
+    'locate',
+    'SELECT e.position, s.size, s.checkpoint FROM ledger_state s LEFT JOIN ledger_entries e ON e.event = $1',
+    [event],
+  );
+  return found!;
+}
+
+/** How many events wait for a position, counted up to a bound. */
+export async function countWaiting(runner: Runner, bound: number): Promise<number> {
+  const found = await row<{ waiting: number }>(
+    runner,
+    'count-waiting',
+    'SELECT count(*)::integer AS waiting FROM (SELECT 1 FROM ledger_inbox LIMIT $1) AS some',
+    [bound],
+  );
+  return found!.waiting;
+}
+
+/**
+ * Listens for announcements on a connection of its own, which is made again when it is lost. Announcements are hints:
+ * those made in between are not heard.
+ */
+export async function listenToLedger(pool: Pool, heard: () => void): Promise<{ close(): Promise<void> }> {
+  let closed = false;
+  let client: PoolClient | null = null;
+  const listen = async (): Promise<void> => {
+    if (closed) return;
+    try {
+      const fresh = await pool.connect();
+      fresh.on('notification', heard);
+      fresh.once('error', () => {
+        client = null;
+        fresh.release(true);
+        setTimeout(() => void listen(), listenAgainAfter).unref();
+      });
+      client = fresh;
+      await fresh.query(`LISTEN ${ledgerChannel}`);
+    } catch {
+      setTimeout(() => void listen(), listenAgainAfter).unref();
+    }
+  };
+  await listen();
+  return {
+    async close() {
+      closed = true;
+      client?.release(true);
+    },
+  };
+}
+
+const listenAgainAfter = 500;
+
+export interface EntryFilter {
+  /** Only these tenants' entries, by slug; null means all entries. */
+  readonly slugs: readonly string[] | null;
+  readonly subject: string | null;
+  readonly types: readonly string[] | null;
+  readonly tenant: string | null;
+  readonly after: Date | null;
+  readonly before: Date | null;
+}
+
+/** How far one call looks for entries that fit, so that a rare type costs no more than a common one. */
+const window = 20_000;
+
+/**
+ * Entries from a position on that fit a filter, oldest first.
+ * @returns with `next` where to go on; null when the tree of `size` has no more.
+ */
+export async function listEntries(
+  runner: Runner,
+  filter: EntryFilter,
+  wanted: { readonly from: number; readonly limit: number; readonly size: number },
+): Promise<{
+  readonly entries: { readonly position: number; readonly bytes: Buffer }[];
+  readonly next: number | null;
+}> {
+  const { from, limit, size } = wanted;
+  // Through a subject, only its own entries are looked at, wherever they are.
+  const until = filter.subject ? size : Math.min(size, from + window);
+  const source = filter.subject
+    ? 'ledger_subjects s JOIN ledger_entries e ON e.position = s.position AND s.subject = $9'
+    : 'ledger_entries e';
+  const entries = await rows<{ position: number; bytes: Buffer }>(
+    runner,
+    `list-entries-${filter.subject ? 'subject' : 'all'}`,
+    `SELECT e.position, a.bytes FROM ${source} JOIN audit_events a ON a.id = e.event AND a.at = e.at
+     WHERE e.position >= $1 AND e.position < $2
+       AND ($3::text[] IS NULL OR a.tenant IN (SELECT id FROM tenants WHERE slug = ANY ($3)))
+       AND ($4::text IS NULL OR a.tenant = (SELECT id FROM tenants WHERE $4 IN (id, slug)))
+       AND ($5::text[] IS NULL OR a.type = ANY ($5))
+       AND ($6::timestamptz IS NULL OR a.at >= $6) AND ($7::timestamptz IS NULL OR a.at < $7)
+     ORDER BY e.position LIMIT $8`,
+    [
+      from,
+      until,
+      filter.slugs,
+      filter.tenant,
+      filter.types,
+      filter.after,
+      filter.before,
+      limit,
+      ...(filter.subject ? [filter.subject] : []),
+    ],
+  );
+  if (entries.length === limit) return { entries, next: entries.at(-1)!.position + 1 };
+  return { entries, next: until < size ? until : null };
+}
+
+/** Remembers which ids entries speak of, so that what concerns somebody or something is found without reading all. */
+export async function indexSubjects(
+  tx: Tx,
+  subjects: readonly { readonly subject: string; readonly position: number }[],
+): Promise<void> {
+  await rows(
+    tx,
+    'index-subjects',
+    'INSERT INTO ledger_subjects (subject, position) SELECT * FROM unnest($1::text[], $2::bigint[])',
+    [subjects.map((each) => each.subject), subjects.map((each) => each.position)],
+  );
+}
