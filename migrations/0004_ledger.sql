@@ -54,7 +54,7 @@ ALTER TABLE ledger_tiles ALTER COLUMN hashes SET STORAGE EXTERNAL;
 -- One row: the size and root of the tree, the hashes on its right edge, and the checkpoint signed over it. Whoever
 -- extends the tree locks it and compares, so that no two ever extend the same tree.
 CREATE TABLE ledger_state (
-  singular boolean PRIMARY KEY DEFAULT true CONSTRAINT there_is_one_ledger CHECK (singular),
+  singular boolean PRIMARY KEY DEFAULT true CONSTRAINT ledger_must_be_one CHECK (singular),
   size bigint NOT NULL DEFAULT 0,
   root bytea NOT NULL DEFAULT sha256(''::bytea) CONSTRAINT root_must_be_sha256 CHECK (octet_length(root) = 32),
   edge bytea NOT NULL DEFAULT ''::bytea,

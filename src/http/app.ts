@@ -45,7 +45,8 @@ export function createApp(context: HttpContext): Express {
     address: createRateLimiter(context.rateLimits.address),
   };
   for (const [path, ofPath] of Map.groupBy(routes, (route) => route.path)) {
-    const place = app.route(path.replaceAll(/\{\+(\w+)\}/g, '*$1').replaceAll(/\{(\w+)\}/g, ':$1'));
+    const pattern = ofPath[0]!.deep ? path.replace(/\{(\w+)\}$/, '*$1') : path;
+    const place = app.route(pattern.replaceAll(/\{(\w+)\}/g, ':$1'));
     for (const route of ofPath) place[route.method](handlerOf(context, route, limits));
     const allowed = ofPath.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
     place.all((request) => {

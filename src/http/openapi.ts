@@ -27,7 +27,7 @@ function takesIdempotencyKey(route: Route): boolean {
 /** The API's document (OpenAPI 3.1), made of the very schemas that calls are checked with. */
 export function openApiDocument(routes: readonly Route[], serverUrl: string): object {
   const paths: Record<string, Record<string, object>> = {};
-  for (const route of routes) (paths[route.path.replace('{+', '{')] ??= {})[route.method] = operationOf(route);
+  for (const route of routes) (paths[route.path] ??= {})[route.method] = operationOf(route);
   return {
     openapi: '3.1.0',
     info: {

@@ -40,8 +40,10 @@ export interface Documented {
 /** One thing that the API does: how it is called, who may, what it answers. The OpenAPI document is made from these. */
 export interface Route {
   readonly method: 'get' | 'post' | 'put' | 'delete';
-  /** With parameters as `{name}`; `{+name}` at the end goes over several segments. */
+  /** With parameters as `{name}`. */
   readonly path: string;
+  /** True where the last parameter goes over several segments. */
+  readonly deep?: boolean;
   readonly id: string;
   readonly summary: string;
   readonly tag: string;

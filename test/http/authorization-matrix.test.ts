@@ -268,6 +268,13 @@ const rows: readonly Row[] = [
   { route: 'POST /v1/devices', about: 'a code that nobody made', contoso: all(403, { 403: callers }) },
   { route: 'POST /oauth2/token', about: 'no assertion of a device', contoso: all(401, { 401: callers }) },
 
+  { route: 'GET /ledger/checkpoint', contoso: open },
+  { route: 'GET /ledger/tile/{path}', contoso: open },
+  { route: 'GET /ledger/tile/entries/{path}', contoso: all(403, { 200: ['aud'] }) },
+  { route: 'GET /v1/ledger/entries', contoso: all(403, { 200: ['aud', ...customers] }) },
+  { route: 'GET /v1/ledger/proof', query: '?index=0&size=1', contoso: open },
+  { route: 'GET /v1/ledger/consistency', query: '?from=1&to=1', contoso: open },
+
   { route: 'GET /livez', contoso: open },
   { route: 'GET /readyz', contoso: open },
   { route: 'GET /.well-known/jwks.json', contoso: open },
@@ -308,6 +315,8 @@ function pathOf(row: Row, place: Place, target: Target | null): string {
   const kind = path.split('/')[2]!;
   return path
     .replace('{id}/links/{other}', `${persons.nobody}/links/${person}`)
+    .replace('tile/{path}', 'tile/0/000.p/1')
+    .replace('entries/{path}', 'entries/000.p/1')
     .replace('{slug}', target?.id ?? 'no-such-tenant')
     .replace('{id}', target?.id ?? missingIds[kind] ?? 'none');
 }

@@ -195,6 +195,15 @@ const attacks: Record<string, readonly string[]> = {
   closing_must_follow_raising: [alarm({ kind: `'other'`, closed_at: `now() - interval '1 ms'` })],
   one_open_alarm_per_subject: [alarm()],
   notice_must_be_for_somebody: [notice(), notice({ person: ada, team: `'room-leads'` })],
+  position_must_not_be_negative: [`INSERT INTO ledger_entries VALUES (-1, ${id('evt', 9)}, now())`],
+  event_must_have_one_position: [
+    `INSERT INTO ledger_entries VALUES (1, ${id('evt', 9)}, now()), (2, ${id('evt', 9)}, now())`,
+  ],
+  tile_must_hold_whole_hashes: [`''`, `substr(${sha}, 1, 31)`, `${sha} || 'x'`].map(
+    (hashes) => `INSERT INTO ledger_tiles VALUES (0, 0, ${hashes})`,
+  ),
+  ledger_must_be_one: ['INSERT INTO ledger_state (singular) VALUES (false)'],
+  root_must_be_sha256: [`UPDATE ledger_state SET root = 'short'`],
   ended_session_must_say_why: [session({ ended_at: 'now()' }), session({ end_cause: `'closed'` })],
   session_must_end_once: [
     change('sessions', id('ses', 1), `end_cause = 'other'`),
@@ -205,7 +214,15 @@ const attacks: Record<string, readonly string[]> = {
 };
 
 /** Rules of history, which have tests of their own in test/attacks/history-*.test.ts. */
-const elsewhere = ['event_must_fit_a_ledger_entry', 'history_rows_stay', 'history_is_not_truncated'];
+const elsewhere = [
+  'event_must_fit_a_ledger_entry',
+  'history_rows_stay',
+  'history_is_not_truncated',
+  'every_event_is_sequenced',
+  'ledger_entries_stay',
+  'ledger_entries_are_not_truncated',
+  'ledger_must_not_shrink',
+];
 
 for (const [rule, statements] of Object.entries(attacks)) {
   test(rule.replaceAll('_', ' '), async () => {

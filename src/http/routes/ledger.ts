@@ -81,7 +81,8 @@ export function ledgerRoutes(context: HttpContext): Route[] {
 
     route({
       method: 'get',
-      path: '/ledger/tile/entries/{+path}',
+      path: '/ledger/tile/entries/{path}',
+      deep: true,
       id: 'getEntryTile',
       tag: 'Ledger',
       summary: 'A bundle of entries (C2SP tlog-tiles)',
@@ -108,7 +109,8 @@ export function ledgerRoutes(context: HttpContext): Route[] {
 
     route({
       method: 'get',
-      path: '/ledger/tile/{+path}',
+      path: '/ledger/tile/{path}',
+      deep: true,
       id: 'getHashTile',
       tag: 'Ledger',
       summary: 'A tile of hashes (C2SP tlog-tiles)',
