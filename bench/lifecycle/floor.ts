@@ -1,4 +1,4 @@
-import type { CryptoKey, JWK_EC_Public } from 'jose';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import type { Pool } from 'pg';
 import { parseConfig } from '../../src/config.ts';
 import { startBroker, type ServeLog } from '../../src/serve.ts';
@@ -35,10 +35,8 @@ interface Recorded {
   readonly of: Lifecycle;
   readonly at: number;
   readonly transactions: readonly Transaction[];
-  /** What is verified: both proofs and the credential. */
+  /** What is signed and verified: the credential and both proofs. */
   readonly signatures: readonly BareSignature[];
-  /** The bytes under the credential's signature, and under each proof's. */
-  readonly signed: readonly Buffer<ArrayBuffer>[];
 }
 
 process.once('message', (start: FloorStart) => void serve(start));
@@ -46,7 +44,7 @@ process.once('message', (start: FloorStart) => void serve(start));
 async function serve(start: FloorStart): Promise<void> {
   const recorded = await recordLifecycle(start);
   const pool = openPool({ url: start.databaseUrl });
-  const signingKey = (await newEngineerKey()).privateKey;
+  const signingKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
   process.on('message', (order: FloorOrder) => {
     void run(pool, start.world, recorded, signingKey, order).then((perSecond) => answer({ perSecond }));
   });
@@ -87,7 +85,7 @@ async function recordLifecycle({ config, databaseUrl, world, keyIds }: FloorStar
       of: of!,
       at: Date.now(),
       transactions: ours,
-      ...(await signaturesOf(of!, credential, broker.context.keys.credential.publicJwk)),
+      signatures: await signaturesOf(of!, credential),
     };
   } finally {
     connection.close();
@@ -95,35 +93,21 @@ async function recordLifecycle({ config, databaseUrl, world, keyIds }: FloorStar
   }
 }
 
-async function signaturesOf(
-  { key }: Lifecycle,
-  credential: string,
-  jwk: Readonly<Record<string, unknown>>,
-): Promise<Pick<Recorded, 'signatures' | 'signed'>> {
-  const [brokerKey, engineerKey] = await Promise.all(
-    [jwk, key.publicJwk as Readonly<Record<string, unknown>>].map((each) => importKey(each)),
-  );
+/** The credential and both proofs of a lifecycle, each over as many bytes as the product's. */
+async function signaturesOf({ key }: Lifecycle, credential: string): Promise<BareSignature[]> {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const proofs = [
     await key.proof('POST', 'http://127.0.0.1:7400/v1/grants/grt_00000000000000000000000000/credentials'),
     await key.proof('POST', 'https://127.0.0.1:8443/sessions', { token: credential }),
   ];
-  const signatures = [
-    bareSignature(credential, brokerKey!),
-    ...proofs.map((proof) => bareSignature(proof, engineerKey!)),
-  ];
-  return { signatures, signed: signatures.map(({ signed }) => signed) };
-}
-
-function importKey({ kty, crv, x, y }: Readonly<Record<string, unknown>>): Promise<CryptoKey> {
-  const jwk = { kty, crv, x, y } as JWK_EC_Public;
-  return crypto.subtle.importKey('jwk', jwk, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['verify']);
+  return [credential, ...proofs].map((jws) => bareSignature(jws, privateKey));
 }
 
 async function run(
   pool: Pool,
   world: World,
   recorded: Recorded,
-  signingKey: CryptoKey,
+  signingKey: KeyObject,
   { seconds, concurrency }: FloorOrder,
 ): Promise<number> {
   const until = performance.now() + seconds * 1_000;
@@ -138,7 +122,7 @@ async function run(
   return done / seconds;
 }
 
-async function runBare(pool: Pool, world: World, recorded: Recorded, signingKey: CryptoKey): Promise<void> {
+async function runBare(pool: Pool, world: World, recorded: Recorded, signingKey: KeyObject): Promise<void> {
   const { of } = recorded;
   const instead = new Map<string, string>([
     [of.engineer.id, pick(world.engineers).id],
@@ -155,6 +139,6 @@ async function runBare(pool: Pool, world: World, recorded: Recorded, signingKey:
       client.release();
     }
   }
-  for (const bytes of recorded.signed) await signBare(signingKey, bytes);
-  for (const signature of recorded.signatures) await verifyBare(signature);
+  for (const { signed } of recorded.signatures) signBare(signingKey, signed);
+  for (const signature of recorded.signatures) verifyBare(signature);
 }

@@ -1,11 +1,13 @@
-import { calculateJwkThumbprint, importJWK, type CryptoKey, type JWK } from 'jose';
+import type { KeyObject } from 'node:crypto';
+import { calculateJwkThumbprint, type JWK } from 'jose';
+import { publicKeyOnP256 } from '../domain/es256.ts';
 import { BrokerError, callBroker } from './broker-calls.ts';
 import { elapsedSince, machineClocks, mark, type Clocks, type Mark } from './elapsed.ts';
 
 /** A public key of the broker's, with the only JWT types it may sign. */
 export interface BrokerKey {
   readonly kid: string;
-  readonly key: CryptoKey;
+  readonly key: KeyObject;
   readonly types: ReadonlySet<string>;
 }
 
@@ -104,7 +106,7 @@ async function readKey(value: unknown, known?: ReadonlyMap<string, BrokerKey>): 
   const before = known?.get(kid);
   if (before) return { ...before, types: allowed };
   try {
-    return { kid, key: (await importJWK({ kty, crv, x, y }, 'ES256')) as CryptoKey, types: allowed };
+    return { kid, key: publicKeyOnP256(x, y), types: allowed };
   } catch {
     return null;
   }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { SignJWT } from 'jose';
 import type { CredentialId, DeviceId, GrantId, PersonId, TenantId } from '../domain/ids.ts';
 import type { Signer } from './keys.ts';
+import { signJwt } from './sign-jwt.ts';
 
 /** The longest that a credential lives, in seconds. Contract §6 allows ten minutes. */
 export const credentialLifetime = 300;
@@ -67,8 +67,6 @@ export async function signCredential(
   signer: Signer,
   claims: CredentialClaims,
 ): Promise<{ readonly jwt: string; readonly hash: Buffer }> {
-  const jwt = await new SignJWT({ ...claims })
-    .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: signer.kid })
-    .sign(signer.privateKey);
+  const jwt = signJwt(signer, 'at+jwt', claims);
   return { jwt, hash: createHash('sha256').update(jwt).digest() };
 }

@@ -1,8 +1,9 @@
-import { SignJWT, jwtVerify } from 'jose';
+import { jwtVerify } from 'jose';
 import { requireCanonicalCompactJws } from '../domain/compact-jws.ts';
 import { isId, type DeviceId, type GrantId, type PersonId } from '../domain/ids.ts';
 import { deviceAudience } from './credential.ts';
 import type { Signer } from './keys.ts';
+import { signJwt } from './sign-jwt.ts';
 
 /** For how long a device may rely on a list of live grants, in seconds: the longest that a cut-off device stays open. */
 export const liveGrantsLifetime = 60;
@@ -30,7 +31,7 @@ export async function signLiveGrants(
 ): Promise<string> {
   // `iat` keeps its milliseconds (RFC 7519 §2 allows a fraction): the agent sets its clock by it.
   const iat = list.readAt.getTime() / 1000;
-  return new SignJWT({
+  return signJwt(signer, 'live-grants+jwt', {
     iss: issuer,
     aud: deviceAudience(list.device),
     iat,
@@ -38,17 +39,14 @@ export async function signLiveGrants(
     version: list.version,
     keys: list.keys,
     grants: list.grants,
-  })
-    .setProtectedHeader({ alg: 'ES256', typ: 'live-grants+jwt', kid: signer.kid })
-    .sign(signer.privateKey);
+  });
 }
 
 /** Signs the token by which a device calls the broker. */
 export async function signAgentToken(signer: Signer, issuer: string, device: DeviceId, now: Date): Promise<string> {
   const iat = Math.floor(now.getTime() / 1000);
-  return new SignJWT({ iss: issuer, sub: device, aud: issuer, iat, exp: iat + agentTokenLifetime })
-    .setProtectedHeader({ alg: 'ES256', typ: 'latchkey-agent+jwt', kid: signer.kid })
-    .sign(signer.privateKey);
+  const exp = iat + agentTokenLifetime;
+  return signJwt(signer, 'latchkey-agent+jwt', { iss: issuer, sub: device, aud: issuer, iat, exp });
 }
 
 /** The device that an agent's token speaks for; null for anything that is not a valid token of this broker's. */

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { compactVerify, type CryptoKey } from 'jose';
+import { hash, type KeyObject } from 'node:crypto';
 import {
   CompactJwsError,
   ownMember,
@@ -7,6 +6,7 @@ import {
   type CompactJws,
   type JsonObject,
 } from './compact-jws.ts';
+import { hasEs256Signature, publicKeyOnP256 } from './es256.ts';
 import { normalizeHttpUri } from './http-uri.ts';
 
 export interface DpopQuestion {
@@ -60,7 +60,7 @@ export async function verifyDpopProof(question: DpopQuestion): Promise<DpopVerdi
     const jkt = thumbprint(key);
     const expected = question.expectedThumbprint;
     requireThat(expected === undefined || expected === jkt, 'the proof is made with another key');
-    await verifySignature(proof, key, jkt);
+    verifySignature(proof, key, jkt);
     return { ok: true, jkt, jti, iat, replayKey: sha256(`${jkt.length}:${jkt}${jti}`) };
   } catch (error) {
     if (error instanceof ProofRefusal) return { ok: false, reason: error.message };
@@ -132,30 +132,27 @@ function thumbprint({ x, y }: PublicKey): string {
 }
 
 /** Importing costs more than verifying, and a client keeps its key: the last ones that signed anything are kept. */
-const knownKeys = new Map<string, CryptoKey>();
+const knownKeys = new Map<string, KeyObject>();
 const maxKnownKeys = 1_024;
 
-async function verifySignature(proof: string, { x, y }: PublicKey, jkt: string): Promise<void> {
-  let key = knownKeys.get(jkt);
-  try {
-    key ??= await importPublicKey({ x, y });
-    await compactVerify(proof, key, { algorithms: ['ES256'] });
-  } catch {
-    throw new ProofRefusal("the proof's signature does not verify");
-  }
+function verifySignature(proof: string, { x, y }: PublicKey, jkt: string): void {
+  const key = knownKeys.get(jkt) ?? importPublicKey(x, y);
+  requireThat(key !== null && hasEs256Signature(proof, key), "the proof's signature does not verify");
   knownKeys.delete(jkt);
-  knownKeys.set(jkt, key);
+  knownKeys.set(jkt, key!);
   if (knownKeys.size > maxKnownKeys) knownKeys.delete(knownKeys.keys().next().value!);
 }
 
-/** WebCrypto refuses a point that is not on the curve (RFC 8725 §3.4). */
-function importPublicKey({ x, y }: PublicKey): Promise<CryptoKey> {
-  const algorithm = { name: 'ECDSA', namedCurve: 'P-256' };
-  return crypto.subtle.importKey('jwk', { kty: 'EC', crv: 'P-256', x, y }, algorithm, false, ['verify']);
+function importPublicKey(x: string, y: string): KeyObject | null {
+  try {
+    return publicKeyOnP256(x, y);
+  } catch {
+    return null;
+  }
 }
 
 function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('base64url');
+  return hash('sha256', text, 'base64url');
 }
 
 function requireThat(condition: boolean, otherwise: string): void {

@@ -9,7 +9,7 @@ import { hasBody, readFormBody, readJsonBody, requireStorable } from './body.ts'
 import type { HttpContext } from './context.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { oauthErrorOf, problemOf, statusOf } from './problems.ts';
-import { createRateLimiter } from './rate-limit.ts';
+import { createRateLimiter, networkOf } from './rate-limit.ts';
 import type { Call, Route } from './route.ts';
 import { apiRoutes } from './routes/index.ts';
 import { checker } from './validate.ts';
@@ -50,6 +50,7 @@ export function createApp(context: HttpContext): Express {
     for (const route of ofPath) place[route.method](handlerOf(context, route, limits));
     const allowed = ofPath.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
     place.all((request) => {
+      limits.address(addressOf(request));
       request.res?.set('Allow', allowed.join(', '));
       throw new LatchkeyError(
         'method-not-allowed',
@@ -57,7 +58,8 @@ export function createApp(context: HttpContext): Express {
       );
     });
   }
-  app.use(() => {
+  app.use((request) => {
+    limits.address(addressOf(request));
     throw new LatchkeyError('not-found', 'there is nothing here');
   });
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
@@ -95,12 +97,14 @@ function handlerOf(
       const call = { ...who, params, query, body, idempotency, request, response };
       const answer = await route.handle(call as unknown as Call<never, never, never>);
       if (!answer) return;
+      if (answer.signedIn) limits.device(answer.signedIn);
       response.status(answer.status).set(answer.headers ?? {});
       if (answer.body === undefined) response.end();
       else if (typeof answer.body === 'string' || Buffer.isBuffer(answer.body)) response.send(answer.body);
       else response.json(answer.body);
     } catch (error) {
-      answerProblem(context, error, request, response);
+      const counts = route.limitsRefusals ?? false;
+      answerProblem(context, counts ? charged(error, limits, request) : error, request, response);
     }
   };
 }
@@ -109,6 +113,20 @@ function handlerOf(
 function paramsOf(request: Request): Record<string, string> {
   const entries = Object.entries(request.params as Record<string, string | string[]>);
   return Object.fromEntries(entries.map(([name, value]) => [name, Array.isArray(value) ? value.join('/') : value]));
+}
+
+/** The refusal, or that there have been too many of them from there. */
+function charged(refusal: unknown, limits: Limits, request: Request): unknown {
+  try {
+    limits.address(addressOf(request));
+    return refusal;
+  } catch (tooMany) {
+    return tooMany;
+  }
+}
+
+function addressOf(request: Request): string {
+  return networkOf(request.ip ?? 'unknown');
 }
 
 /** An id that is not even well formed is like one that does not exist: 404, so that nobody learns which it was. */
@@ -133,9 +151,9 @@ interface Who {
 }
 
 async function authenticate(context: HttpContext, route: Route, request: Request, limits: Limits): Promise<Who> {
-  const address = request.ip ?? 'unknown';
+  const address = addressOf(request);
   if (route.audience === 'anyone') {
-    if (route.tag !== 'Operation') limits.address(address);
+    if (route.tag !== 'Operation' && !route.limitsRefusals) limits.address(address);
     return { caller: undefined, device: undefined };
   }
   const asDevice = route.audience === 'device' || (route.audience === 'person-or-device' && looksLikeDevice(request));
@@ -207,11 +225,16 @@ function logWhenDone(context: HttpContext, request: Request, response: Response)
         status: response.statusCode,
         ms: Math.round((performance.now() - started) * 10) / 10,
         ...(who !== undefined && { who }),
-        ...(known && { code: known.code, detail: known.detail, cause: causeOf(known) }),
+        ...(known && { code: known.code, detail: loggable(known), cause: causeOf(known) }),
       },
       'call',
     );
   });
+}
+
+/** What is said of a malformed call quotes it, and so may hold anything: it is for the caller alone. */
+function loggable(error: LatchkeyError): string | undefined {
+  return error.code === 'invalid-request' ? undefined : error.detail;
 }
 
 function causeOf(error: LatchkeyError): string | undefined {

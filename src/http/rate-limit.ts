@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { LatchkeyError } from '../domain/errors.ts';
 
 export interface RateLimit {
@@ -15,13 +16,16 @@ interface Bucket {
 const most = 50_000;
 
 /** Token buckets, one for each key, in this process. Of the least recently seen keys, those beyond 50,000 are forgotten. */
-export function createRateLimiter(limit: RateLimit, now: () => number = Date.now): (key: string) => void {
+export function createRateLimiter(
+  limit: RateLimit,
+  now: () => number = () => performance.now(),
+): (key: string) => void {
   const buckets = new Map<string, Bucket>();
   /** @throws too-many-requests with the seconds to wait. */
   return (key) => {
     const at = now();
     const bucket = buckets.get(key) ?? { tokens: limit.burst, at };
-    bucket.tokens = Math.min(limit.burst, bucket.tokens + ((at - bucket.at) / 1000) * limit.perSecond);
+    bucket.tokens = Math.min(limit.burst, bucket.tokens + (Math.max(0, at - bucket.at) / 1000) * limit.perSecond);
     bucket.at = at;
     buckets.delete(key);
     buckets.set(key, bucket);
@@ -32,4 +36,16 @@ export function createRateLimiter(limit: RateLimit, now: () => number = Date.now
     }
     bucket.tokens -= 1;
   };
+}
+
+/** What counts as one address: of IPv6 the network of 64 bits, all of which any customer line has to itself. */
+export function networkOf(address: string): string {
+  if (!isIPv6(address)) return address;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
+  if (mapped) return mapped[1]!;
+  const [left = [], right] = address.split('::').map((half) => half.split(':').filter((group) => group !== ''));
+  const known = [...left];
+  while (right && known.length + right.length < 8) known.push('0');
+  const groups = [...known, ...(right ?? [])].slice(0, 4);
+  return groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':');
 }

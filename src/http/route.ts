@@ -13,6 +13,8 @@ export interface Answer {
   readonly status: number;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Who has just shown who they are: the call counts as theirs. */
+  readonly signedIn?: DeviceId;
 }
 
 export interface Call<P, Q, B> {
@@ -60,6 +62,8 @@ export interface Route {
   readonly problems: readonly ErrorCode[];
   /** True where errors are RFC 6749 JSON rather than problem documents. */
   readonly oauth?: boolean;
+  /** True where only refused calls count against their address: the others turn out to be somebody's. */
+  readonly limitsRefusals?: boolean;
   handle(call: Call<never, never, never>): Promise<Answer | null>;
 }
 

@@ -47,7 +47,7 @@ for (const [failure, [fail, mend]] of Object.entries(failures)) {
       const { url } = broker.brokers[0]!;
       const prepared: [string, Step][] = [];
       for (const [name, prepare] of Object.entries(steps)) prepared.push([name, await prepare(broker)]);
-      const running = await broker.grant('ada', 'diagnose', { duration: 'PT3S' });
+      const running = await broker.grant('ada', 'diagnose', { duration: 'PT4S' });
       assert.equal((await mint(running)).status, 201);
       await broker.sql.query(fail);
       try {
@@ -57,7 +57,7 @@ for (const [failure, [fail, mend]] of Object.entries(failures)) {
           assert.ok(status === 503 || status === 500, `${name}: ${status} ${JSON.stringify(body)}`);
         }
         assert.deepEqual(await stateOf(broker), before);
-        assert.ok([500, 503].includes((await mint(running)).status), 'a credential was issued unlogged');
+        assert.notEqual((await mint(running)).status, 201, 'a credential was issued unlogged');
         await sleep(Math.max(0, Date.parse(running.expiresAt) - Date.now() + 50));
         const { body } = await broker.call('ada', 'GET', `/v1/grants/${running.id}`);
         assert.equal(body.state, 'expired');

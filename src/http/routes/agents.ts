@@ -44,6 +44,8 @@ export function agentRoutes(context: HttpContext): Route[] {
         client_assertion: 'eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl',
       },
       oauth: true,
+      // A whole site of devices may sign in from one address.
+      limitsRefusals: true,
       answers: {
         200: {
           description: 'a token for the routes of agents',
@@ -67,9 +69,10 @@ export function agentRoutes(context: HttpContext): Route[] {
         if (body.client_assertion_type !== assertionType) {
           throw new LatchkeyError('invalid-request', `client_assertion_type must be ${assertionType}`);
         }
-        const { token } = await signInDevice(broker, body.client_assertion, body.client_id ?? null);
+        const { device, token } = await signInDevice(broker, body.client_assertion, body.client_id ?? null);
         return {
           status: 200,
+          signedIn: device,
           body: { access_token: token, token_type: 'Bearer', expires_in: agentTokenLifetime },
           headers: { 'Cache-Control': 'no-store' },
         };
