@@ -2,7 +2,7 @@
 import { flushCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
-import type { ServerCommand } from './cli/main.ts';
+import type { Io, ServerCommand } from './cli/main.ts';
 import type { Config } from './config.ts';
 
 const exitCodes = { done: 0, failed: 1, usage: 2 } as const;
@@ -118,32 +118,136 @@ async function policy(argv: readonly string[]): Promise<number> {
   return report.exitCode;
 }
 
+async function ledger(argv: readonly string[]): Promise<number> {
+  const [what, ...rest] = argv;
+  if (what === 'replay') return replay(rest);
+  if (what === 'watch') {
+    const { runLedgerWatch } = await import('./cli/watch/command.ts');
+    return runLedgerWatch(rest, io, async (url) => (await import('./store/ledger-feed.ts')).openDatabaseFeed(url));
+  }
+  const { runLedger } = await import('./cli/ledger/command.ts');
+  return runLedger(argv, io, {
+    openDatabase: async (url) => (await import('./store/ledger-audit.ts')).openLedgerDatabase(url),
+    acceptRollback,
+  });
+}
+
+async function replay(argv: readonly string[]): Promise<number> {
+  const { runLedgerReplay } = await import('./cli/ledger-replay.ts');
+  return runLedgerReplay(argv, io, async (url, listener) => {
+    const { openPool } = await import('./store/pool.ts');
+    const { replayDecisions } = await import('./broker/replay-decisions.ts');
+    const pool = openPool({ url, size: 1, readOnly: true });
+    try {
+      return await replayDecisions(pool, listener);
+    } finally {
+      await pool.end();
+    }
+  });
+}
+
+async function acceptRollback(argv: readonly string[]): Promise<number> {
+  return withConfig('ledger accept-rollback', argv, async (config) => {
+    if (!('url' in config.database)) {
+      console.error('an embedded database is not rolled back: `/database/url` is missing');
+      return exitCodes.usage;
+    }
+    const { acceptRollback: accept } = await import('./broker/accept-rollback.ts');
+    const { loadSealer } = await import('./credentials/seal.ts');
+    const { openDirectoryVault } = await import('./credentials/vault.ts');
+    const { openPool } = await import('./store/pool.ts');
+    const pool = openPool({ url: config.database.url, size: 2 });
+    try {
+      const vault = await openDirectoryVault(config.secrets.directory);
+      const sealer = await loadSealer(vault);
+      const lost = await accept({ pool, region: config.region, sealer, ledger: { poke: () => {} } }, vault);
+      console.log(
+        lost
+          ? `accepted: ${lost.from} entries had been signed, and the ledger goes on from ${lost.to}`
+          : 'nothing to accept: the database has all that was signed',
+      );
+      return exitCodes.done;
+    } catch (error) {
+      console.error(`latchkey: ${(error as Error).message}`);
+      return exitCodes.failed;
+    } finally {
+      await pool.end();
+    }
+  });
+}
+
+async function witness(argv: readonly string[]): Promise<number> {
+  const usage = 'usage: latchkey witness --config FILE [--vkey]';
+  let asked: { config?: string | undefined; vkey?: boolean | undefined; help?: boolean | undefined } = {};
+  try {
+    const options = { config: { type: 'string' }, vkey: { type: 'boolean' }, help: { type: 'boolean' } } as const;
+    asked = parseArgs({ args: [...argv], options }).values;
+  } catch (error) {
+    console.error(`latchkey: ${(error as Error).message}`);
+  }
+  if (asked.help || asked.config === undefined) {
+    console[asked.help ? 'log' : 'error'](usage);
+    return asked.help ? exitCodes.done : exitCodes.usage;
+  }
+  const { WitnessConfigError, readWitnessConfig } = await import('./witness/config.ts');
+  const { startWitness, witnessVkey } = await import('./witness/start.ts');
+  try {
+    const config = await readWitnessConfig(asked.config);
+    if (asked.vkey) {
+      console.log(await witnessVkey(config));
+      return exitCodes.done;
+    }
+    const { lockState } = await import('./development/state-lock.ts');
+    const { createLog } = await import('./log.ts');
+    const log = createLog(process.stdout);
+    const stopped = new Promise<string>((resolve) => {
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+    });
+    // Two that share what they cosigned last could cosign two histories.
+    const lock = lockState(config.state);
+    const running = await startWitness(config, log);
+    log.info({ url: running.url, vkey: running.vkey }, 'ready');
+    log.info({ signal: await stopped }, 'stopping');
+    await running.stop();
+    lock.release();
+    return exitCodes.done;
+  } catch (error) {
+    console.error(error instanceof WitnessConfigError ? error.message : `latchkey: ${(error as Error).message}`);
+    return error instanceof WitnessConfigError ? exitCodes.usage : exitCodes.failed;
+  }
+}
+
 const serverCommands: readonly ServerCommand[] = [
   { name: 'serve', summary: 'run a broker', run: serve },
   { name: 'migrate', summary: 'bring the database’s schema up to date', run: migrateCommand },
   { name: 'policy', summary: 'check a policy bundle, or run its cases', run: policy },
+  { name: 'witness', summary: 'vouch for the checkpoints of somebody’s ledger', run: witness },
+  { name: 'ledger', summary: 'verify, export and prove the ledger', run: ledger },
 ];
 
+const interrupted = new AbortController();
+const io: Io = {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  stdin: process.stdin,
+  env: process.env,
+  now: Date.now,
+  signal: interrupted.signal,
+  serverCommands,
+};
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // Whoever read us has gone, as `head` does.
   if (error.code === 'EPIPE') process.exit(exitCodes.done);
 });
 const args = process.argv.slice(2);
 const serverCommand = serverCommands.find(({ name }) => name === args[0]);
+if (serverCommand === undefined || serverCommand.name === 'ledger') {
+  // The first Ctrl-C ends what runs tidily, the second at once.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
+}
 process.exitCode = serverCommand ? await serverCommand.run(args.slice(1)) : await runPeoplesCommand();
 
 async function runPeoplesCommand(): Promise<number> {
-  // The first Ctrl-C ends what runs tidily, the second at once.
-  const interrupted = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
   const { runCli } = await import('./cli/main.ts');
-  return runCli(args, {
-    stdout: process.stdout,
-    stderr: process.stderr,
-    stdin: process.stdin,
-    env: process.env,
-    now: Date.now,
-    signal: interrupted.signal,
-    serverCommands,
-  });
+  return runCli(args, io);
 }

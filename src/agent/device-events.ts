@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { CredentialId, GrantId, PersonId, SessionId } from '../domain/ids.ts';
+import type { LedgerPlace } from './receipts.ts';
 import type { RefusalCode } from './refusal.ts';
 
 /** Why a session ended: what shut the door, or who. */
@@ -19,6 +20,9 @@ export type DeviceEvent =
       readonly credential: string;
       readonly credentialId: CredentialId;
       readonly scopes: readonly string[];
+      /** Where its receipt says that the credential is in the ledger. */
+      readonly receiptIndex: number;
+      readonly checkpoint: LedgerPlace['checkpoint'];
     }
   | {
       readonly type: 'session.refused';

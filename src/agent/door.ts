@@ -6,7 +6,7 @@ import { DoorError, readJson, sendJson, sendProblem } from './door-http.ts';
 import { isRefusalCode, Refusal, type RefusalCode } from './refusal.ts';
 import type { Reporter } from './report.ts';
 import type { Session, Sessions } from './sessions.ts';
-import type { Verified, Verifier } from './verify-credential.ts';
+import type { PresentedCall, Verified, VerifiedCall, Verifier } from './verify-credential.ts';
 
 export interface DoorOptions {
   readonly verifier: Verifier;
@@ -75,13 +75,19 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     throw new DoorError('not-found', 'there is nothing here');
   }
 
-  function verify({ request, path }: Call, scope: string | null = null): Promise<Verified> {
+  function presentedBy({ request, path }: Call, scope: string | null = null): PresentedCall {
     const { authorization, dpop: proof } = request.headersDistinct;
-    return verifier.verifyCredential({ method: request.method!, url: `${url}${path}`, authorization, proof, scope });
+    return { method: request.method!, url: `${url}${path}`, authorization, proof, scope };
+  }
+
+  /** No receipt, no session: whatever opens or renews one goes through here. */
+  function verifyWithReceipt(call: Call): Promise<Verified> {
+    const receipt = call.request.headersDistinct['latchkey-receipt'];
+    return verifier.verifyCredential({ ...presentedBy(call), receipt });
   }
 
   async function open(call: Call): Promise<void> {
-    const verified = await verify(call);
+    const verified = await verifyWithReceipt(call);
     if (!reporter.hasRoom()) throw new DoorError('unavailable', 'the device has too much to report to begin anything');
     const session = sessions.open(verified);
     if (!session)
@@ -92,20 +98,20 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   }
 
   async function renew(call: Call, id: string): Promise<void> {
-    const verified = await verify(call);
+    const verified = await verifyWithReceipt(call);
     const session = requireSession(id, verified);
     if (!sessions.renew(session, verified)) requireRunning(session);
     sendJson(call.response, 200, describe(session));
   }
 
   async function close(call: Call, id: string): Promise<void> {
-    const session = requireSession(id, await verify(call));
+    const session = requireSession(id, await verifier.verifyCall(presentedBy(call)));
     await sessions.end(session, 'closed');
     call.response.writeHead(204).end();
   }
 
   async function act(call: Call, id: string, scope: string): Promise<void> {
-    const verified = await verify(call, scope);
+    const verified = await verifier.verifyCall(presentedBy(call, scope));
     const session = requireSession(id, verified);
     if (!session.isOf(verified)) throw new DoorError('conflict', 'renew the session with this credential first');
     const action = actions.get(scope);
@@ -115,7 +121,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     await performAction({ session, scope, action, args, response: call.response, reporter, log });
   }
 
-  function requireSession(id: string, verified: Verified): Session {
+  function requireSession(id: string, verified: VerifiedCall): Session {
     const session = sessions.find(id, verified);
     if (!session) throw new DoorError('not-found', 'there is no such session of this grant, person and key');
     return session;

@@ -15,8 +15,8 @@ export interface Enrolment {
   readonly issuer: string;
   /** Where its public keys are; always of the configured broker's origin. */
   readonly jwksUri: string;
-  /** The ledger's key as a C2SP vkey: what every receipt is verified with. */
-  readonly ledgerKey: string;
+  /** The ledger's key as a C2SP vkey: what every receipt is verified with. Null when there is none: then none holds. */
+  readonly ledgerKey: string | null;
 }
 
 export interface EnrolOptions {
@@ -81,7 +81,6 @@ function checkEnrolment(value: unknown, brokerUrl: string): Enrolment {
   if (!isId('device', device) || !isId('tenant', tenant)) {
     throw new BrokerError('the enrolment names no device and tenant', null);
   }
-  if (typeof ledgerKey !== 'string') throw new BrokerError('the enrolment names no ledger key', null);
   const { origin } = new URL(brokerUrl);
   for (const url of [issuer, jwksUri]) {
     if (typeof url !== 'string' || URL.parse(url)?.origin !== origin) {
@@ -94,12 +93,13 @@ function checkEnrolment(value: unknown, brokerUrl: string): Enrolment {
     name: typeof name === 'string' ? name : device,
     issuer: issuer as string,
     jwksUri: jwksUri as string,
-    ledgerKey,
+    ledgerKey: typeof ledgerKey === 'string' ? ledgerKey : null,
   };
 }
 
 /** The code came by another way than the answer: if they agree, nobody between put in a key of their own. */
 function requireMeantBroker({ issuer, ledgerKey }: Enrolment, code: string): void {
+  if (ledgerKey === null) throw new BrokerError('the enrolment names no ledger key', null);
   if (code.slice(code.lastIndexOf('-') + 1) === enrolmentCodeSuffix(issuer, ledgerKey)) return;
   throw new BrokerError('the broker is not the one that the enrolment code was made for', null);
 }

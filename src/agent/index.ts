@@ -11,11 +11,20 @@ export { createBrokerKeys, type BrokerKey, type BrokerKeys } from './jwks.ts';
 export { loadDeviceKey, type DeviceKey } from './keys.ts';
 export { createLiveGrants, type LiveGrants, type LiveGrantsOptions } from './live-grants.ts';
 export { StatementError, type HighWater, type LiveGrant, type LiveList } from './live-grants-statement.ts';
+export type { DemandedWitnesses, LedgerPlace } from './receipts.ts';
 export { isRefusalCode, Refusal, refusalStatus, type RefusalCode } from './refusal.ts';
 export { createReporter, type Reporter, type ReporterOptions } from './report.ts';
 export { createSessions, type Session, type Sessions, type SessionsOptions } from './sessions.ts';
 export { createSignIn, type SignIn, type SignInOptions } from './sign-in.ts';
 export { startAgent, type Agent, type AgentOptions } from './start-agent.ts';
 export { StateError } from './state-directory.ts';
-export { createVerifier, type Presented, type Verified, type Verifier } from './verify-credential.ts';
+export {
+  createVerifier,
+  type Presented,
+  type PresentedCall,
+  type Verified,
+  type VerifiedCall,
+  type Verifier,
+  type VerifierOptions,
+} from './verify-credential.ts';
 export { watchLiveGrants, type Watch, type WatchOptions } from './watch-live-grants.ts';

@@ -29,7 +29,7 @@ export function isRefusalCode(text: string): text is RefusalCode {
   return Object.hasOwn(refusalStatus, text);
 }
 
-/** Whom a refusal is about; known only once credential and proof have been verified. */
+/** Whom a refusal is about; known only once credential, proof and receipt have been verified. */
 export interface RefusalSubject {
   readonly grant: GrantId;
   readonly person: PersonId;

@@ -8,6 +8,8 @@ export interface ReplayCache {
    * remembered to take more; whoever asks must refuse then. Times are milliseconds of one clock.
    */
   use(key: string, now: number, until: number): UseOnce;
+  /** True for a key that was used and is still remembered. */
+  has(key: string, now: number): boolean;
 }
 
 /** A replay cache of bounded size. What has run out leaves by itself; what has not is never pushed out. */
@@ -28,5 +30,6 @@ export function createReplayCache(capacity = 100_000): ReplayCache {
       used.set(key, until);
       return 'first';
     },
+    has: (key, now) => (used.get(key) ?? now) > now,
   };
 }

@@ -2,7 +2,7 @@ import { newId, type GrantId, type PersonId, type SessionId } from '../domain/id
 import type { EndCause } from './device-events.ts';
 import type { LiveGrants } from './live-grants.ts';
 import type { Reporter } from './report.ts';
-import type { Verified } from './verify-credential.ts';
+import type { Verified, VerifiedCall } from './verify-credential.ts';
 
 /** A credential in use at the door. */
 export interface Session {
@@ -16,7 +16,7 @@ export interface Session {
   /** When a client does well to renew it: with a third of the time that was left still to go. */
   renewBefore(): number;
   /** True for the credentials it was opened or last renewed with. */
-  isOf(verified: Verified): boolean;
+  isOf(verified: VerifiedCall): boolean;
   /** Aborted with the `EndCause` when the session ends. */
   readonly signal: AbortSignal;
   /**
@@ -30,7 +30,7 @@ export interface Sessions {
   /** Opens a session. Null when there are as many as the door takes, or as one grant may have. */
   open(verified: Verified): Session | null;
   /** The session with that id, if it is of the same grant, person and key. Others do not learn that it exists. */
-  find(id: string, verified: Verified): Session | null;
+  find(id: string, verified: VerifiedCall): Session | null;
   /** Prolongs a session to the end of a fresh credential; never shortens it. False when it has ended meanwhile. */
   renew(session: Session, verified: Verified): boolean;
   /** Ends a session; resolves once its action is gone and the end is reported. */
@@ -159,9 +159,10 @@ export function createSessions({ liveGrants, reporter, maxSessions = 64 }: Sessi
       const entry = makeEntry(verified);
       const { session } = entry;
       entries.set(session.id, entry);
-      const { grant, person, credential, id: credentialId, scopes } = verified;
+      const { grant, person, credential, id: credentialId, scopes, place } = verified;
       const about = { session: session.id, grant, person, credential, credentialId, scopes };
-      reporter.report({ type: 'session.started', ...about });
+      const { index: receiptIndex, checkpoint } = place;
+      reporter.report({ type: 'session.started', ...about, receiptIndex, checkpoint });
       check(entry);
       return session;
     },

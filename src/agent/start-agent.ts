@@ -8,6 +8,7 @@ import { createBrokerKeys } from './jwks.ts';
 import { loadDeviceKey } from './keys.ts';
 import { createLiveGrants, type LiveGrants } from './live-grants.ts';
 import type { HighWater } from './live-grants-statement.ts';
+import type { DemandedWitnesses } from './receipts.ts';
 import { createReporter } from './report.ts';
 import { createSessions } from './sessions.ts';
 import { createSignIn } from './sign-in.ts';
@@ -26,6 +27,8 @@ export interface AgentOptions {
   /** What the device says of itself, asked for at each announcement. */
   readonly facts: () => Readonly<Record<string, unknown>>;
   readonly inUse: () => boolean;
+  /** Demands that checkpoints of receipts are cosigned: then not even all of the broker's keys open the door unseen. */
+  readonly witnesses?: DemandedWitnesses;
   /** The port of the door on 127.0.0.1; when not given, the one used before, or a free one. */
   readonly port?: number;
   /** Told what happens; never a credential, a token, an argument or a line of output. */
@@ -50,17 +53,18 @@ const reportGraceMs = 2_000;
  * Starts the agent of a device: enrols it at the first start, learns what is live, opens the door, tells the broker
  * where it is. Resolves once the broker knows the door and a proof made from now on is taken.
  * @throws BrokerError or StateError when the device cannot be enrolled; afterwards it waits for the broker instead.
+ * @throws Malformed or RangeError for witnesses that cannot be asked for.
  */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { stateDirectory, log = () => undefined } = options;
-  const { brokerUrl, enrolmentCode, facts } = options;
+  const { brokerUrl, enrolmentCode, facts, witnesses } = options;
   const enrolment = await enrol({
     brokerUrl,
     stateDirectory,
     facts: facts(),
     ...(enrolmentCode === undefined ? {} : { code: enrolmentCode }),
   });
-  const { issuer, device, tenant, jwksUri } = enrolment;
+  const { issuer, device, tenant, jwksUri, ledgerKey } = enrolment;
   const key = await loadDeviceKey(stateDirectory);
   const keys = createBrokerKeys({ jwksUri });
   const liveGrants = await loadLiveGrants(enrolment, stateDirectory, keys);
@@ -68,7 +72,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const signIn = createSignIn({ issuer, device, key, now });
   const reporter = createReporter({ issuer, device, key, signIn, now, log });
   const sessions = createSessions({ liveGrants, reporter });
-  const verifier = createVerifier({ issuer, device, tenant, keys, liveGrants });
+  const verifier = createVerifier({ issuer, device, tenant, keys, liveGrants, ledgerKey, witnesses });
   const doorOptions = { verifier, sessions, reporter, actions: options.actions, host: '127.0.0.1', log } as const;
   const door = await openDoorAgain(stateDirectory, doorOptions, options.port);
   const announcer = createAnnouncer({

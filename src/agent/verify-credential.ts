@@ -3,14 +3,16 @@ import { CompactJwsError, requireCanonicalCompactJws, type CompactJws } from '..
 import { verifyDpopProof } from '../domain/dpop.ts';
 import { hasEs256Signature } from '../domain/es256.ts';
 import type { DeviceId, TenantId } from '../domain/ids.ts';
+import type { ReceiptClaims } from '../ledger/receipt.ts';
 import { readCredentialClaims, type CredentialClaims } from './credential.ts';
 import type { BrokerKeys } from './jwks.ts';
 import type { LiveGrants } from './live-grants.ts';
 import type { LiveGrant } from './live-grants-statement.ts';
+import { createReceiptCheck, type LedgerPlace, type ReceiptOptions } from './receipts.ts';
 import { Refusal, type RefusalSubject } from './refusal.ts';
 import { createReplayCache, type ReplayCache } from './replay-cache.ts';
 
-export interface VerifierOptions {
+export interface VerifierOptions extends ReceiptOptions {
   /** The broker's `publicUrl`, as the enrolment gave it. */
   readonly issuer: string;
   readonly device: DeviceId;
@@ -20,8 +22,8 @@ export interface VerifierOptions {
   readonly proofs?: ReplayCache;
 }
 
-/** What came with a call at the door. */
-export interface Presented {
+/** What came with a call within a session. */
+export interface PresentedCall {
   readonly method: string;
   /** The configured address of the door and the path that was called; never taken from the `Host` header. */
   readonly url: string;
@@ -32,20 +34,36 @@ export interface Presented {
   readonly scope: string | null;
 }
 
-/** A credential that may act at this moment, with the grant it rests on. */
-export interface Verified extends CredentialClaims {
+/** What came with a call that opens or renews a session. */
+export interface Presented extends PresentedCall {
+  /** Every `Latchkey-Receipt` header. */
+  readonly receipt: readonly string[] | undefined;
+}
+
+/** A credential that may act at this moment in a session that knows it, with the grant it rests on. */
+export interface VerifiedCall extends CredentialClaims {
   /** base64url SHA-256 of the credential's text. */
   readonly credential: string;
   readonly live: LiveGrant;
 }
 
+/** A credential that may open or renew a session: it is in the ledger. */
+export interface Verified extends VerifiedCall {
+  readonly place: LedgerPlace;
+}
+
 export interface Verifier {
   /**
-   * Verifies credential, key proof, live grant and scope. Resolves only if every check of contract §8 holds at this
-   * very moment by the agent's clock; a proof it has looked at is used up, whatever the outcome.
+   * Verifies credential, key proof, receipt, live grant and scope. Resolves only if every check of contract §8 holds at
+   * this very moment by the agent's clock; a proof it has looked at is used up, whatever the outcome.
    * @throws Refusal with the first code of contract §8 that applies.
    */
   verifyCredential(presented: Presented): Promise<Verified>;
+  /**
+   * As `verifyCredential`, but for the receipt. INVARIANT: no session may come of it; whoever calls requires that a
+   * session was opened or renewed with this very credential, and so with its receipt.
+   */
+  verifyCall(presented: PresentedCall): Promise<VerifiedCall>;
 }
 
 const credentialType = 'at+jwt';
@@ -53,26 +71,48 @@ const maxLength = 8_192;
 /** How long a proof could be used again: a minute back, ten seconds ahead. */
 const proofLifeMs = 71_000;
 
-/** The checklist at a device's door. Nothing a credential says is believed before its signature is verified. */
+/**
+ * The checklist at a device's door. Nothing a credential says is believed before its signature is verified, and nobody
+ * is named in a refusal before its receipt is: whoever stole a key of the broker's must not be able to fill the ledger.
+ */
 export function createVerifier(options: VerifierOptions): Verifier {
   const { liveGrants, proofs = createReplayCache() } = options;
   const clock = () => liveGrants.now() ?? Date.now();
+  const locate = createReceiptCheck(options);
+  /** Credentials whose receipts were verified, until they run out. */
+  const receipted = createReplayCache();
 
   return {
     async verifyCredential(presented) {
-      const token = requireCredential(presented.authorization);
-      const jws = await requireSignature(token, options);
-      requireType(jws);
-      const claims = readCredentialClaims(jws.payload, { ...options, now: clock() });
-      await requireProof(token, claims, presented);
-      requireFreshness(claims);
-      const live = requireLive(claims);
-      requireScope(claims, presented.scope);
-      return { ...claims, credential: hash('sha256', token, 'base64url'), live };
+      const { token, claims, credential } = await identify(presented);
+      const place = locate(presented.receipt, { jwt: token, claims: receiptClaims(claims, options) });
+      receipted.use(credential, clock(), claims.exp * 1_000);
+      return { ...claims, credential, place, live: admit(claims, presented.scope, claims) };
+    },
+    async verifyCall(presented) {
+      const { claims, credential } = await identify(presented);
+      const subject = receipted.has(credential, clock()) ? claims : null;
+      return { ...claims, credential, live: admit(claims, presented.scope, subject) };
     },
   };
 
-  async function requireProof(token: string, claims: CredentialClaims, presented: Presented): Promise<void> {
+  async function identify(presented: PresentedCall): Promise<Identified> {
+    const token = requireCredential(presented.authorization);
+    const jws = await requireSignature(token, options);
+    requireType(jws);
+    const claims = readCredentialClaims(jws.payload, { ...options, now: clock() });
+    await requireProof(token, claims, presented);
+    return { token, claims, credential: hash('sha256', token, 'base64url') };
+  }
+
+  function admit(claims: CredentialClaims, scope: string | null, subject: RefusalSubject | null): LiveGrant {
+    if (liveGrants.current() === null || !options.keys.isFresh()) throw stale(subject);
+    const live = requireLive(claims, subject);
+    requireScope(claims, scope, subject);
+    return live;
+  }
+
+  async function requireProof(token: string, claims: CredentialClaims, presented: PresentedCall): Promise<void> {
     const verdict = await verifyDpopProof({
       proof: presented.proof,
       method: presented.method,
@@ -90,17 +130,25 @@ export function createVerifier(options: VerifierOptions): Verifier {
     if (use === 'again') throw new Refusal('replayed-proof', 'the proof has been used before');
   }
 
-  function requireFreshness(claims: CredentialClaims): void {
-    if (liveGrants.current() === null || !options.keys.isFresh()) throw stale(claims);
-  }
-
   /** INVARIANT: reads the clock again; what ran out while signatures were verified has run out. */
-  function requireLive(claims: CredentialClaims): LiveGrant {
-    if (clock() >= claims.exp * 1_000) throw new Refusal('expired', 'the credential has run out', claims);
+  function requireLive(claims: CredentialClaims, subject: RefusalSubject | null): LiveGrant {
+    if (clock() >= claims.exp * 1_000) throw new Refusal('expired', 'the credential has run out', subject);
     const live = liveGrants.live(claims.grant, claims.person, claims.scopes);
-    if (!live) throw new Refusal('grant-not-live', 'the grant is not live on this device', claims);
+    if (!live) throw new Refusal('grant-not-live', 'the grant is not live on this device', subject);
     return live;
   }
+}
+
+interface Identified {
+  readonly token: string;
+  readonly claims: CredentialClaims;
+  readonly credential: string;
+}
+
+/** What the credential says, as its event in the ledger has to say it too. */
+function receiptClaims(claims: CredentialClaims, { device, tenant }: VerifierOptions): ReceiptClaims {
+  const { id: jti, grant, person: sub, scopes, iat, nbf, exp } = claims;
+  return { jti, grant, aud: `urn:latchkey:device:${device}`, tenant, sub, scope: scopes.join(' '), iat, nbf, exp };
 }
 
 function requireCredential(authorization: readonly string[] | undefined): string {
@@ -145,8 +193,7 @@ function requireType({ header }: CompactJws): void {
   if (header.typ !== credentialType) throw new Refusal('wrong-type', 'the token is no credential');
 }
 
-function requireScope(claims: CredentialClaims, scope: string | null): void {
-  if (scope !== null && !claims.scopes.includes(scope)) {
-    throw new Refusal('scope-missing', `the credential does not allow \`${scope}\``, claims);
-  }
+function requireScope({ scopes }: CredentialClaims, scope: string | null, subject: RefusalSubject | null): void {
+  if (scope === null || scopes.includes(scope)) return;
+  throw new Refusal('scope-missing', `the credential does not allow \`${scope}\``, subject);
 }

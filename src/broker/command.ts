@@ -41,12 +41,17 @@ export function refusedByPolicy(decision: Decision): LatchkeyError {
   });
 }
 
+/** What a use case needs to run at all; a command of an operator's has no more than this. */
+export type CommandContext = Pick<BrokerContext, 'pool' | 'region' | 'sealer'> & {
+  readonly ledger: Pick<BrokerContext['ledger'], 'poke'>;
+};
+
 /**
  * Runs one use case: its state, its events and its kept answer are committed together or not at all. Hints go out
  * after the commit.
  */
 export async function runCommand<T>(
-  context: BrokerContext,
+  context: CommandContext,
   options: CommandOptions,
   work: (tx: Tx, journal: Journal) => Promise<T>,
 ): Promise<T> {

@@ -24,10 +24,13 @@ export class LedgerBehind extends Error {
 
 const secretName = 'ledger-high-water';
 const writeEvery = 1_000;
+const lookEvery = 1_000;
 
 interface Mark {
   readonly size: number;
   readonly root: Buffer;
+  /** How often an operator has accepted a database that was behind. */
+  readonly accepted: number;
 }
 
 /** Reads the mark and holds the database against it. */
@@ -43,10 +46,28 @@ export async function openHighWater(vault: Vault, runner: Runner, warn: (message
     timer = undefined;
     if (!mark || mark === written || behind) return;
     const next = mark;
-    await vault.replace(secretName, JSON.stringify({ size: next.size, root: next.root.toString('base64') }));
+    await writeMark(vault, next);
     written = next;
   };
   const flush = (): Promise<void> => (writing ??= write().finally(() => (writing = null)));
+
+  /** Looks whether an operator has accepted the database. Other brokers' marks say nothing of that. */
+  const lookAgain = async (): Promise<void> => {
+    const found = await readMark(vault);
+    if (!found || found.accepted <= (mark?.accepted ?? 0) || !(await reaches(runner, found))) return;
+    mark = found;
+    written = found;
+    behind = false;
+  };
+  let looking: Promise<void> | null = null;
+  let looked = performance.now();
+  const lookNowAndThen = (): void => {
+    if (looking || performance.now() - looked < lookEvery) return;
+    looked = performance.now();
+    looking = lookAgain()
+      .catch((error: unknown) => warn(String(error)))
+      .finally(() => (looking = null));
+  };
 
   return {
     behind: () => behind,
@@ -59,6 +80,7 @@ export async function openHighWater(vault: Vault, runner: Runner, warn: (message
         behind = true;
       }
       if (behind) {
+        lookNowAndThen();
         throw new LedgerBehind(
           'the database is behind what was signed before: run `latchkey ledger accept-rollback` once you know why',
         );
@@ -66,7 +88,7 @@ export async function openHighWater(vault: Vault, runner: Runner, warn: (message
     },
     raise({ size, root }) {
       if (mark && size <= mark.size) return;
-      mark = { size, root };
+      mark = { size, root, accepted: mark?.accepted ?? 0 };
       timer ??= setTimeout(() => void flush().catch((error: unknown) => warn(String(error))), writeEvery).unref();
     },
     flush,
@@ -76,10 +98,14 @@ export async function openHighWater(vault: Vault, runner: Runner, warn: (message
 async function readMark(vault: Vault): Promise<Mark | null> {
   const text = await vault.get(secretName);
   if (text === null) return null;
-  const { size, root } = JSON.parse(text) as { size: unknown; root: unknown };
-  if (typeof size !== 'number' || typeof root !== 'string')
+  const { size, root, accepted = 0 } = JSON.parse(text) as Readonly<Record<string, unknown>>;
+  if (typeof size !== 'number' || typeof root !== 'string' || typeof accepted !== 'number')
     throw new Error(`the secret \`${secretName}\` is not a mark`);
-  return { size, root: Buffer.from(root, 'base64') };
+  return { size, root: Buffer.from(root, 'base64'), accepted };
+}
+
+async function writeMark(vault: Vault, { size, root, accepted }: Mark): Promise<void> {
+  await vault.replace(secretName, JSON.stringify({ size, root: root.toString('base64'), accepted }));
 }
 
 /** True when the database's tree has the marked one as its beginning. */
@@ -98,10 +124,22 @@ async function reaches(runner: Runner, mark: Mark): Promise<boolean> {
   }
 }
 
-/** Accepts the database as it is: the mark is forgotten, and the next checkpoint sets a new one. */
-export async function acceptRollback(vault: Vault, runner: Runner): Promise<{ from: number | null; to: number }> {
+/** What the database lost: the size that was signed, and the one that is left. */
+export interface Rollback {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What the database is behind by; null when it is not. */
+export async function findRollback(vault: Vault, runner: Runner): Promise<Rollback | null> {
   const mark = await readMark(vault);
-  const state = await findLedgerState(runner);
-  await vault.replace(secretName, JSON.stringify({ size: state.size, root: state.root.toString('base64') }));
-  return { from: mark?.size ?? null, to: state.size };
+  if (!mark || (await reaches(runner, mark))) return null;
+  return { from: mark.size, to: (await findLedgerState(runner)).size };
+}
+
+/** Moves the mark back to where the database is. Brokers that wait for it go on within a second or two. */
+export async function moveMarkBack(vault: Vault, runner: Runner): Promise<void> {
+  const mark = await readMark(vault);
+  const { size, root } = await findLedgerState(runner);
+  await writeMark(vault, { size, root, accepted: (mark?.accepted ?? 0) + 1 });
 }

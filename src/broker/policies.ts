@@ -5,8 +5,8 @@ import { broker } from '../ledger/events.ts';
 import { loadBundle, type Bundle, type Mistake } from '../policy/index.ts';
 import { keepBundle } from '../store/policy-bundles.ts';
 import { databaseNow } from '../store/transaction.ts';
-import { runCommand } from './command.ts';
-import type { BrokerContext, Log } from './context.ts';
+import { runCommand, type CommandContext } from './command.ts';
+import type { Log } from './context.ts';
 
 export interface PolicyStatus {
   readonly digest: string;
@@ -90,13 +90,8 @@ export async function openPolicies(directory: string, log: Log): Promise<Policie
  * Keeps a bundle whole, and says in the ledger that it came into force: when it replaces another, and when a broker
  * starts with one that was never in force before.
  */
-export async function recordBundle(
-  context: Omit<BrokerContext, 'policy'>,
-  bundle: Bundle,
-  replaces: boolean,
-): Promise<void> {
-  const policy = (): Bundle => bundle;
-  await runCommand({ ...context, policy }, { actor: broker }, async (tx, journal) => {
+export async function recordBundle(context: CommandContext, bundle: Bundle, replaces: boolean): Promise<void> {
+  await runCommand(context, { actor: broker }, async (tx, journal) => {
     const at = await databaseNow(tx);
     const files = Object.fromEntries(bundle.files);
     const isNew = await keepBundle(tx, { digest: bundle.digest, files, at });

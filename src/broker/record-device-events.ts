@@ -2,7 +2,9 @@ import { importJWK, jwtVerify } from 'jose';
 import { requireCanonicalCompactJws } from '../domain/compact-jws.ts';
 import { invalid } from '../domain/errors.ts';
 import type { CredentialId, DeviceId, GrantId, PersonId, SessionId } from '../domain/ids.ts';
+import type { LedgerEvent } from '../ledger/events.ts';
 import { findDevice, type Device } from '../store/devices.ts';
+import { findLedgerState, readEntries } from '../store/ledger.ts';
 import { claimStatement, endSession, insertSession, isIssued } from '../store/sessions.ts';
 import { databaseNow, type Tx } from '../store/transaction.ts';
 import type { BrokerContext } from './context.ts';
@@ -18,6 +20,9 @@ export type DeviceStatement =
       readonly credential: string;
       readonly credentialId: CredentialId;
       readonly scopes: readonly string[];
+      /** Where the credential's receipt says that it is, and in which tree. */
+      readonly receiptIndex: number;
+      readonly checkpoint: { readonly size: number; readonly root: string };
     }
   | { readonly type: 'session.refused'; readonly code: string; readonly grant: GrantId; readonly person: PersonId }
   | {
@@ -100,6 +105,9 @@ async function record(
     await endSession(tx, said.session, device.id, { at: now, cause, lagMs });
   }
   if (said.type !== 'session.started') return;
+  // INVARIANT: the agent has verified a receipt. One for a leaf that is not there was signed with the ledger's key by
+  // somebody else, or the ledger has lost what it once proved.
+  if (!(await isInLedger(tx, said))) await journal.raise(tx, now, 'unknown-leaf', said.session, device.tenant);
   const { grant, person, credentialId: credential, scopes } = said;
   const hash = Buffer.from(said.credential, 'base64url');
   if (!(await isIssued(tx, { id: credential, hash, grant, device: device.id, person }))) {
@@ -118,4 +126,18 @@ async function record(
     credential,
     startedAt: now,
   });
+}
+
+/** True when the ledger has the credential's event where its receipt says, within a tree that was signed. */
+async function isInLedger(
+  tx: Tx,
+  { credential, receiptIndex, checkpoint }: Extract<DeviceStatement, { readonly type: 'session.started' }>,
+): Promise<boolean> {
+  const { size, root } = await findLedgerState(tx);
+  if (receiptIndex >= checkpoint.size || checkpoint.size > size) return false;
+  if (checkpoint.size === size && checkpoint.root !== root.toString('base64url')) return false;
+  const [entry] = await readEntries(tx, receiptIndex, 1);
+  if (!entry) return false;
+  const event = JSON.parse(entry.bytes.toString('utf8')) as Partial<LedgerEvent>;
+  return event.type === 'credential.issued' && event.credential === credential;
 }

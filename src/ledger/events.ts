@@ -128,7 +128,9 @@ export type Fact =
       readonly decision: DecisionRecord;
     }
   | { readonly type: 'alarm.raised'; readonly alarm: AlarmId; readonly kind: string; readonly subject: string }
-  | { readonly type: 'alarm.closed'; readonly alarm: AlarmId };
+  | { readonly type: 'alarm.closed'; readonly alarm: AlarmId }
+  /** An operator took the database as it was: `from` entries had been signed, and `to` of them were left. */
+  | { readonly type: 'ledger.rollback-accepted'; readonly from: number; readonly to: number };
 
 export type Actor =
   | { readonly kind: 'person'; readonly id: PersonId }

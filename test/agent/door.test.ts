@@ -111,6 +111,15 @@ async function startWork(path: string, credential: string, scope = 'usb.reset') 
   return { answer };
 }
 
+/** What the receipt that came with a credential says, as the device reports it. */
+async function placeOf(credential: string) {
+  const text = Buffer.from(await broker.ledger.header(credential), 'base64').toString();
+  const [, receiptIndex] = /^index (\d+)$/m.exec(text)!;
+  const [, size, root] = text.split('\n\n')[1]!.split('\n');
+  const checkpoint = { size: Number(size), root: Buffer.from(root!, 'base64').toString('base64url') };
+  return { receiptIndex: Number(receiptIndex), checkpoint };
+}
+
 describe('a door', () => {
   it('opens a session, does an action, and closes, all of it reported in order and signed', async () => {
     const credential = await engineer.credential();
@@ -142,7 +151,7 @@ describe('a door', () => {
       broker.eventsOf(grant).map(({ type }) => type),
       ['session.started', 'action.performed', 'session.ended'],
     );
-    assert.partialDeepStrictEqual(started, { session, grant, person, scopes });
+    assert.partialDeepStrictEqual(started, { session, grant, person, scopes, ...(await placeOf(credential)) });
     assert.partialDeepStrictEqual(performed, { session, grant, scope: 'device.inspect', exit: 3, bytes: 29 });
     assert.match(String(performed['args']), /^[\w-]{43}$/);
     assert.partialDeepStrictEqual(ended, { session, grant, cause: 'closed' });

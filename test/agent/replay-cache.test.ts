@@ -8,6 +8,7 @@ describe('a replay cache', () => {
     assert.equal(cache.use('a', 0, 100), 'first');
     assert.equal(cache.use('a', 99, 200), 'again');
     assert.equal(cache.use('b', 99, 200), 'first');
+    assert.deepEqual([cache.has('a', 99), cache.has('a', 100), cache.has('c', 0)], [true, false, false]);
     assert.equal(cache.use('a', 100, 200), 'first');
     assert.equal(cache.use('a', 101, 200), 'again');
   });

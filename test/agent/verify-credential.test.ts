@@ -12,6 +12,7 @@ import {
 } from './support/doorstep.ts';
 import { newSigningKey, sha256 } from './support/signing-key.ts';
 import { testStart } from './support/test-clock.ts';
+import { newTestLedger } from './support/test-ledger.ts';
 
 let at: Doorstep;
 before(async () => {
@@ -53,6 +54,8 @@ const faults: readonly Fault[] = [
   },
   { code: 'not-yet-valid', what: 'is for later', credential: () => ({ claims: { nbf: testStart / 1_000 + 10 } }) },
   { code: 'bad-proof', what: 'has a proof for another method', call: () => ({ proofClaims: { htm: 'DELETE' } }) },
+  { code: 'no-receipt', what: 'comes without its receipt', call: () => ({ receipt: undefined }) },
+  { code: 'bad-receipt', what: 'has a receipt of another ledger', call: () => ({ ledger: newTestLedger() }) },
   { code: 'grant-not-live', what: 'rests on a grant that is not listed', grants: () => [] },
   { code: 'scope-missing', what: 'does not allow the action', call: () => ({ scope: 'secret.read:local-admin' }) },
 ];
@@ -89,10 +92,10 @@ describe('the checklist at the door', () => {
     await withGrants([], () => refusedWith('replayed-proof', at.verifier.verifyCredential(presented)));
   });
 
-  it('names the subject of a refusal only once credential and proof are verified', async () => {
+  it('names the subject of a refusal only once credential, proof and receipt are verified', async () => {
     for (const fault of faults) {
       const { subject, status } = await refusedWith(fault.code, attempt([fault]));
-      assert.equal(subject !== null, status === 403, fault.code);
+      assert.equal(subject !== null, status === 403 && !fault.code.endsWith('-receipt'), fault.code);
     }
   });
 

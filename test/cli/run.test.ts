@@ -152,8 +152,9 @@ test('the receipt travels to the door in base64, and every proof is fresh', asyn
   room.api.on(`GET /v1/devices/${device.id}`, () => ({ body: device }));
   try {
     await terminal.type(['run', device.id, 'device.inspect']);
-    assert.equal(door.calls[0]?.headers['latchkey-receipt'], Buffer.from(room.receipt).toString('base64'));
-    assert.match(String(door.calls[0]?.headers.authorization), /^DPoP ey/);
+    const { authorization, 'latchkey-receipt': receipt } = door.calls[0]!.headers;
+    assert.match(String(authorization), /^DPoP ey/);
+    assert.equal(receipt, await room.broker.ledger.header(String(authorization).slice('DPoP '.length)));
   } finally {
     room.api.on(`GET /v1/devices/${device.id}`, () => ({ body: room.device }));
     await door.stop();

@@ -12,9 +12,9 @@ export const floors: Readonly<Record<string, readonly string[]>> = {
   console: [],
   agent: ['domain', 'ledger'],
   cli: ['domain', 'ledger', 'agent'],
-  development: 'domain policy ledger store credentials broker http console agent cli config.ts serve.ts log.ts'.split(
-    ' ',
-  ),
+  witness: ['domain', 'ledger'],
+  development:
+    'domain policy ledger store credentials broker http console agent cli witness config.ts serve.ts log.ts'.split(' '),
 };
 
 /** Floors without I/O and without a clock: what they decide follows from what they are given. */

@@ -22,6 +22,8 @@ const shapes: Readonly<Record<string, TSchema>> = {
       credential: hash,
       credentialId: id('credential'),
       scopes: Type.Array(word, { minItems: 1, maxItems: 100 }),
+      receiptIndex: bigCount,
+      checkpoint: Type.Object({ size: bigCount, root: hash }, closed),
     },
     closed,
   ),

@@ -3,11 +3,18 @@ import { mark } from '../../../src/agent/elapsed.ts';
 import { createBrokerKeys, type BrokerKeys } from '../../../src/agent/jwks.ts';
 import { createLiveGrants, type LiveGrants } from '../../../src/agent/live-grants.ts';
 import { Refusal, type RefusalCode } from '../../../src/agent/refusal.ts';
-import { createVerifier, type Presented, type Verified, type Verifier } from '../../../src/agent/verify-credential.ts';
+import {
+  createVerifier,
+  type Presented,
+  type Verified,
+  type Verifier,
+  type VerifierOptions,
+} from '../../../src/agent/verify-credential.ts';
 import { newId, type GrantId, type PersonId } from '../../../src/domain/ids.ts';
 import { makeProof, newSigningKey, signToken, type SigningKey } from './signing-key.ts';
 import { startTestBroker, type ListedGrant, type TestBroker } from './test-broker.ts';
 import { newTestClock, testStart, type TestClock } from './test-clock.ts';
+import type { TestLedger } from './test-ledger.ts';
 
 /** Where the test's door is; the verifier is told, so nothing needs to listen there. */
 export const doorUrl = 'http://127.0.0.1:9443';
@@ -44,18 +51,22 @@ export interface CredentialParts {
 
 export interface PresentChanges extends Partial<Presented> {
   readonly holder?: SigningKey;
+  /** The ledger whose receipt comes with the credential. */
+  readonly ledger?: TestLedger;
   readonly proofClaims?: object;
   readonly proofHeader?: object;
 }
 
-export async function newDoorstep(): Promise<Doorstep> {
+/** @param demands what the agent's own configuration asks for, and what is otherwise in its enrolment. */
+export async function newDoorstep(demands: Partial<VerifierOptions> = {}): Promise<Doorstep> {
   const clock = newTestClock();
   const broker = await startTestBroker(() => clock.now());
   const { device, tenant, url: issuer } = broker;
   const keys = createBrokerKeys({ jwksUri: `${issuer}/.well-known/jwks.json`, clocks: clock });
   const seen = null;
   const liveGrants = createLiveGrants({ issuer, device, keys, seen, remember: async () => undefined, clocks: clock });
-  const verifier = createVerifier({ issuer, device, tenant, keys, liveGrants });
+  const { vkey: ledgerKey } = broker.ledger;
+  const verifier = createVerifier({ issuer, device, tenant, keys, liveGrants, ledgerKey, ...demands });
   const [person, grant] = [newId('person', testStart), newId('grant', testStart)];
   const holder = await newSigningKey();
 
@@ -96,14 +107,17 @@ export async function newDoorstep(): Promise<Doorstep> {
     credential({ claims = {}, header = {}, key = broker.credentialKey } = {}) {
       return signToken(key, { typ: 'at+jwt', kid: key.kid, ...header }, { ...doorstep.claims(), ...claims });
     },
-    async present(credential, { holder: by = holder, proofClaims, proofHeader, ...changes } = {}) {
+    async present(credential, made = {}) {
+      const { holder: by = holder, ledger = broker.ledger, proofClaims, proofHeader, ...changes } = made;
       const place = { method: 'POST', url: `${doorUrl}/sessions` };
       const wrong = {
         ...(proofClaims === undefined ? {} : { claims: proofClaims }),
         ...(proofHeader === undefined ? {} : { header: proofHeader }),
       };
       const proof = await makeProof(by, { ...place, credential, now: clock.now(), ...wrong });
-      return { ...place, authorization: [`DPoP ${credential}`], proof: [proof], scope: null, ...changes };
+      const receipt = [await ledger.header(credential)];
+      const authorization = [`DPoP ${credential}`];
+      return { ...place, authorization, proof: [proof], receipt, scope: null, ...changes };
     },
     async verify(credential, changes) {
       return verifier.verifyCredential(await doorstep.present(credential, changes));
@@ -128,4 +142,10 @@ export async function refusedWith(code: RefusalCode, work: Promise<unknown>): Pr
   );
   assert.equal(outcome.code, code, outcome.message);
   return outcome;
+}
+
+/** A credential that is perfect but for its key: for a live grant on this device, now, by someone who made it up. */
+export async function forge(at: Doorstep, claims: Record<string, unknown> = {}) {
+  const holder = await newSigningKey();
+  return { holder, credential: await at.credential({ claims: { cnf: { jkt: holder.kid }, ...claims } }) };
 }

@@ -70,6 +70,9 @@ export async function newEngineer(broker: TestBroker, scopes: readonly string[])
               authorization: `DPoP ${credential}`,
               dpop: await makeProof(key, { method, url, credential, now: Date.now() }),
             };
+      // Only what opens or renews a session needs a receipt.
+      const needsReceipt = credential !== undefined && (path === '/sessions' || method === 'PUT');
+      if (needsReceipt) signed['latchkey-receipt'] = await broker.ledger.header(credential);
       const typed: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' };
       const text = typeof body === 'string' ? body : JSON.stringify(body);
       return send(url, { method, headers: { ...signed, ...typed, ...headers } }, text, onText);

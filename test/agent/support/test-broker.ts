@@ -5,6 +5,7 @@ import { decodeJwt, decodeProtectedHeader, importJWK, jwtVerify, type JWK, type 
 import { enrolmentCodeSuffix } from '../../../src/domain/enrolment-code.ts';
 import { newId, type DeviceId, type GrantId, type PersonId, type TenantId } from '../../../src/domain/ids.ts';
 import { newSigningKey, signToken, type SigningKey } from './signing-key.ts';
+import { newTestLedger, type TestLedger } from './test-ledger.ts';
 
 export interface ListedGrant {
   readonly id: GrantId;
@@ -13,8 +14,6 @@ export interface ListedGrant {
   readonly startsAt: string;
   readonly expiresAt: string;
 }
-
-const ledgerKey = 'ledger.test/eu+1a2b3c4d+AdS2bDYuF7k4TTBPjRkCg1lOQ9kTBaQ7pTRrAy7dI3z7';
 
 interface PublishedKey {
   readonly key: SigningKey;
@@ -33,6 +32,7 @@ export interface TestBroker {
   readonly code: string;
   readonly credentialKey: SigningKey;
   readonly statementKey: SigningKey;
+  readonly ledger: TestLedger;
   /** The key set it serves; a test may change it. */
   keys: PublishedKey[];
   /** The ids it lists in its statements. */
@@ -67,6 +67,8 @@ export interface TestBroker {
 
 export async function startTestBroker(now: () => number = () => Date.now()): Promise<TestBroker> {
   const [credentialKey, statementKey] = [await newSigningKey(), await newSigningKey()];
+  const ledger = newTestLedger();
+  const ledgerKey = ledger.vkey;
   const streams = new Set<ServerResponse>();
   const server = createServer((request, response) => {
     handle(request, response).catch(() => response.destroy());
@@ -81,6 +83,7 @@ export async function startTestBroker(now: () => number = () => Date.now()): Pro
     code: `open-sesame-${enrolmentCodeSuffix(url, ledgerKey)}`,
     credentialKey,
     statementKey,
+    ledger,
     keys: [
       { key: credentialKey, types: ['at+jwt'] },
       { key: statementKey, types: ['live-grants+jwt', 'latchkey-agent+jwt'] },

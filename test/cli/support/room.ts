@@ -27,7 +27,6 @@ export interface Room {
   grant: Grant;
   /** Seconds that a credential lasts. */
   credentialSeconds: number;
-  readonly receipt: string;
   /** Tells the agent which grants are live: the room's own, or none. */
   list(isLive: boolean): Promise<void>;
   stop(): Promise<void>;
@@ -88,7 +87,6 @@ export async function openRoom(): Promise<Room> {
     device,
     grant: newGrant(device),
     credentialSeconds: 300,
-    receipt: 'c2sp.org/tlog-proof@v1\nline two\n',
     async list(isLive) {
       const { id, person, scopes, startsAt, expiresAt } = room.grant;
       await broker.push(isLive ? [{ id, person: person.id, scopes, startsAt, expiresAt }] : []);
@@ -142,7 +140,7 @@ function newGrant(device: Device, changes: Partial<Grant> = {}): Grant {
 }
 
 async function mint(room: Room, url: string, { headers }: ReceivedCall): Promise<ScriptedAnswer> {
-  const { broker, grant, receipt } = room;
+  const { broker, grant } = room;
   const verdict = await verifyDpopProof({ proof: headers['dpop'], method: 'POST', url, now: Date.now() });
   if (!verdict.ok) return problem(400, 'invalid-dpop-proof', verdict.reason);
   const iat = Math.floor(Date.now() / 1000);
@@ -166,5 +164,6 @@ async function mint(room: Room, url: string, { headers }: ReceivedCall): Promise
     },
   );
   const expiresAt = new Date(exp * 1000).toISOString();
+  const receipt = Buffer.from(await broker.ledger.header(credential), 'base64').toString();
   return { status: 201, body: { credential, tokenType: 'DPoP', expiresAt, receipt } };
 }

@@ -1,0 +1,104 @@
+import { decodeBase64 } from '../ledger/base64.ts';
+import {
+  longestReceipt,
+  receiptVerifier,
+  type PresentedReceipt,
+  type ReceiptClaims,
+  type ReceiptVerdict,
+} from '../ledger/receipt.ts';
+import { fails, Malformed } from '../ledger/verdict.ts';
+import { parseVkey } from '../ledger/vkey.ts';
+import { Refusal } from './refusal.ts';
+
+/** Who must have cosigned the checkpoint of a receipt: of the agent's own configuration, never from the broker. */
+export interface DemandedWitnesses {
+  /** Their keys as C2SP vkeys of type 0x04. */
+  readonly keys: readonly string[];
+  readonly needed: number;
+}
+
+export interface ReceiptOptions {
+  /** The ledger's key as the enrolment gave it; its name is the only origin that counts. Null: no receipt holds. */
+  readonly ledgerKey: string | null;
+  readonly witnesses?: DemandedWitnesses | undefined;
+}
+
+/** Where a credential is in the ledger. */
+export interface LedgerPlace {
+  readonly index: number;
+  readonly checkpoint: {
+    readonly size: number;
+    /** base64url */
+    readonly root: string;
+  };
+}
+
+/**
+ * Verifies the receipt that came in the `Latchkey-Receipt` headers with a credential whose signature is verified.
+ * Offline: asks nobody.
+ * @throws Refusal `no-receipt` or `bad-receipt`.
+ */
+export type ReceiptCheck = (
+  headers: readonly string[] | undefined,
+  credential: { readonly jwt: string; readonly claims: ReceiptClaims },
+) => LedgerPlace;
+
+const longestHeader = Math.ceil(longestReceipt / 3) * 4;
+
+/**
+ * Makes the check, reading its keys once.
+ * @throws Malformed or RangeError for witnesses that cannot be asked for. A ledger key that is none is no mistake of the
+ *   configuration's: with it, every receipt is refused.
+ */
+export function createReceiptCheck(options: ReceiptOptions): ReceiptCheck {
+  const verify = verifierOf(options);
+  return (headers, { jwt, claims }) => {
+    if (headers === undefined || headers.length === 0) {
+      throw new Refusal('no-receipt', 'the credential comes without the receipt that it is in the ledger');
+    }
+    const verdict = verify({ text: readHeader(headers), jwt, claims });
+    if (!verdict.ok) throw bad(verdict.reason);
+    const { size, root } = verdict.checkpoint;
+    return { index: verdict.index, checkpoint: { size, root: Buffer.from(root).toString('base64url') } };
+  };
+}
+
+function verifierOf({ ledgerKey, witnesses }: ReceiptOptions): (presented: PresentedReceipt) => ReceiptVerdict {
+  const origin = ledgerKey === null ? null : originOf(ledgerKey);
+  if (ledgerKey === null || origin === null) return () => fails('the device was enrolled without a ledger key');
+  return receiptVerifier({ ledgerKey, origin, witnesses });
+}
+
+function originOf(vkey: string): string | null {
+  try {
+    const { name, kind } = parseVkey(vkey);
+    return kind === 'ed25519' ? name : null;
+  } catch (error) {
+    if (error instanceof Malformed) return null;
+    throw error;
+  }
+}
+
+/** The receipt's text: of one header, in the one form that base64 and UTF-8 give it. */
+function readHeader(headers: readonly string[]): string {
+  const [header, another] = headers;
+  if (header === undefined || another !== undefined) throw bad('there is more than one');
+  if (header.length > longestHeader) throw bad(`it is longer than ${longestReceipt} bytes`);
+  const bytes = decode(header);
+  const text = bytes.toString('utf8');
+  if (!Buffer.from(text, 'utf8').equals(bytes)) throw bad('it is not UTF-8');
+  return text;
+}
+
+function decode(header: string): Buffer {
+  try {
+    return decodeBase64(header, 'the header');
+  } catch (error) {
+    if (error instanceof Malformed) throw bad(error.message);
+    throw error;
+  }
+}
+
+function bad(why: string): Refusal {
+  return new Refusal('bad-receipt', `the receipt does not hold: ${why}`);
+}

@@ -1,0 +1,92 @@
+import type { LedgerSource } from '../../ledger/audit-source.ts';
+import { parseCheckpoint } from '../../ledger/checkpoint.ts';
+import { parseNote } from '../../ledger/note.ts';
+import { rangesBetween, readAhead } from '../../ledger/read-ahead.ts';
+import { hashLength } from '../../ledger/merkle.ts';
+import { parseEntryBundle, tilePath, tileWidth, widthOf, type Tile } from '../../ledger/tiles.ts';
+import { Failure } from '../failure.ts';
+import { networkWords } from '../transport.ts';
+import { problemFailure } from '../problem.ts';
+
+/** Bundles on their way at once: enough to keep a verifier busy, few enough to keep nobody else waiting. */
+const bundlesAhead = 8;
+const patience = 30_000;
+const retryDelays = [200, 1_000, 3_000];
+/** A broker that limits how fast it is asked is asked again for as long as it takes; its own word is taken up to this (seconds). */
+const longestAsked = 30;
+
+export interface HttpSourceOptions {
+  /** The broker's address. */
+  readonly url: string;
+  /** An auditor's token; null reads what is public: checkpoint and tiles, no entries. */
+  readonly token: string | null;
+  readonly signal: AbortSignal;
+}
+
+/** Reads a ledger over C2SP tlog-tiles, as any broker or mirror serves it. @throws Failure when it cannot be had. */
+export async function openLedgerUrl(options: HttpSourceOptions): Promise<LedgerSource> {
+  const note = await fetchBytes(options, 'checkpoint');
+  const checkpoint = note && note.toString('utf8');
+  const size = checkpoint ? parseCheckpoint(parseNote(checkpoint).text).size : 0;
+
+  const bundle = async ([from, to]: readonly [number, number]): Promise<(Uint8Array | null)[]> => {
+    const index = Math.floor(from / tileWidth);
+    const width = widthOf(0, index, size);
+    const bytes = await fetchBytes(options, tilePath({ level: 'entries', index, width }));
+    // A bundle that does not come apart in its entries is as good as gone.
+    const entries = bytes ? readBundle(bytes, width) : null;
+    return Array.from({ length: to - from }, (_, place) => entries?.[from - index * tileWidth + place] ?? null);
+  };
+  return {
+    checkpoint,
+    entries: (from, to) => readAhead(rangesBetween(from, to, tileWidth), bundlesAhead, bundle),
+    async tile(level, index, width) {
+      const tile: Tile = { level, index, width: widthOf(level, index, size) };
+      return (await fetchBytes(options, tilePath(tile)))?.subarray(0, width * hashLength) ?? null;
+    },
+    close: async () => {},
+  };
+}
+
+function readBundle(bytes: Uint8Array, width: number): Uint8Array[] | null {
+  try {
+    return parseEntryBundle(bytes, width);
+  } catch {
+    return null;
+  }
+}
+
+/** What lies at a path below the ledger's; null when there is nothing. */
+async function fetchBytes({ url, token, signal }: HttpSourceOptions, path: string): Promise<Buffer | null> {
+  for (let tries = 0; ; tries++) {
+    const delay = retryDelays[tries];
+    let response: Response;
+    try {
+      response = await fetch(`${url}/ledger/${path}`, {
+        headers: token !== null && path.startsWith('tile/entries/') ? { authorization: `Bearer ${token}` } : {},
+        redirect: 'error',
+        signal: AbortSignal.any([signal, AbortSignal.timeout(patience)]),
+      });
+      if (response.status === 200) return Buffer.from(await response.arrayBuffer());
+    } catch (cause) {
+      if (signal.aborted) throw new Failure('failed', 'interrupted');
+      if (delay === undefined) {
+        throw new Failure('unreachable', `the ledger at \`${url}\` cannot be read: ${networkWords(cause)}`, { cause });
+      }
+      await pause(delay);
+      continue;
+    }
+    if (response.status === 404) return null;
+    const busy = response.status === 429;
+    if (!busy && (delay === undefined || response.status < 500)) {
+      throw problemFailure(response.status, await response.json().catch(() => undefined), url);
+    }
+    await response.body?.cancel();
+    const asked = Number(response.headers.get('retry-after') ?? 0);
+    await pause(Math.max(delay ?? retryDelays[0]!, Math.min(asked, longestAsked) * 1_000));
+  }
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
