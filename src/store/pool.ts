@@ -30,7 +30,7 @@ export function openPool(options: PoolOptions): Pool {
 }
 
 /** SQLSTATE classes and codes that say the database cannot serve now, not that the call was wrong. */
-const unavailable = /^(08|53|57P|57014|58|55P03|25006|XX|25P03)/;
+const unavailable = /^(08|28|3D000|53|57P|57014|58|55000|55P03|25006|XX|25P03)/;
 
 /** Turns what PostgreSQL or the way to it reports as "not now" into `unavailable`; anything else stays what it is. */
 export function translateFailure(error: unknown): unknown {
