@@ -5,6 +5,8 @@ export interface PoolOptions {
   readonly url: string;
   /** At most so many connections; a call that gets none in time is told to come back (503). */
   readonly size?: number;
+  /** How long an answer may take before the connection counts as lost, in milliseconds. */
+  readonly answerWithin?: number;
   readonly onIdleError?: (error: Error) => void;
 }
 
@@ -20,6 +22,8 @@ export function openPool(options: PoolOptions): Pool {
     connectionTimeoutMillis: 3_000,
     idleTimeoutMillis: 30_000,
     statement_timeout: 10_000,
+    // Longer than the server's own bound: it is for a network that loses everything and says nothing.
+    query_timeout: options.answerWithin ?? 12_000,
     lock_timeout: 5_000,
     idle_in_transaction_session_timeout: 15_000,
     application_name: 'latchkey',
@@ -39,7 +43,7 @@ export function translateFailure(error: unknown): unknown {
   const lost =
     (typeof code === 'string' &&
       (unavailable.test(code) || /^(ECONN|ETIMEDOUT|EPIPE|ENOTFOUND|EHOST|ENET|EAI_)/.test(code))) ||
-    /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|after calling end on the pool|not queryable/.test(
+    /timeout exceeded when trying to connect|Query read timeout|Connection terminated|Client has encountered a connection error|after calling end on the pool|not queryable/.test(
       error.message,
     );
   if (!lost) return error;

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { LatchkeyError } from '../../src/domain/errors.ts';
+import { openPool } from '../../src/store/pool.ts';
+import { databaseNow, inTransaction } from '../../src/store/transaction.ts';
 import { asRole, newTestBroker, people, type Reply, type TestBroker, type Who } from '../support/broker.ts';
 import { startCutProxy, type CutProxy } from '../support/cut-proxy.ts';
 
@@ -127,6 +130,32 @@ describe('the database', () => {
     way.mend();
     assertUnavailable(reply);
     assert.equal(await counts(), before);
+    await assertRecovers();
+  });
+
+  test('behind a network that loses everything: nobody waits for ever, and it heals', async () => {
+    const url = new URL(broker.database.appUrl);
+    url.hostname = '127.0.0.1';
+    url.port = String(way.port);
+    const pool = openPool({ url: url.href, answerWithin: 500 });
+    await databaseNow(pool);
+    way.swallow();
+    const lost = (error: unknown): boolean => error instanceof LatchkeyError && error.code === 'unavailable';
+    const started = performance.now();
+    await assert.rejects(databaseNow(pool), lost);
+    way.mend();
+    await databaseNow(pool);
+    await assert.rejects(
+      inTransaction(pool, (tx) => {
+        way.swallow();
+        return databaseNow(tx);
+      }),
+      lost,
+    );
+    assert.ok(performance.now() - started < 5_000);
+    way.mend();
+    await databaseNow(pool);
+    await pool.end();
     await assertRecovers();
   });
 
