@@ -44,8 +44,7 @@ export function networkOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
   if (mapped) return mapped[1]!;
   const [left = [], right] = address.split('::').map((half) => half.split(':').filter((group) => group !== ''));
-  const known = [...left];
-  while (right && known.length + right.length < 8) known.push('0');
-  const groups = [...known, ...(right ?? [])].slice(0, 4);
+  const between = right ? Array.from({ length: 8 - left.length - right.length }, () => '0') : [];
+  const groups = [...left, ...between, ...(right ?? [])].slice(0, 4);
   return groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':');
 }

@@ -5,6 +5,8 @@ export interface PoolOptions {
   readonly url: string;
   /** At most so many connections; a call that gets none in time is told to come back (503). */
   readonly size?: number;
+  /** How long an answer may take before the connection counts as lost, in milliseconds. */
+  readonly answerWithin?: number;
   readonly onIdleError?: (error: Error) => void;
   /** For whoever only looks: the database then refuses every change, whatever the role could do. */
   readonly readOnly?: boolean;
@@ -22,6 +24,8 @@ export function openPool(options: PoolOptions): Pool {
     connectionTimeoutMillis: 3_000,
     idleTimeoutMillis: 30_000,
     statement_timeout: 10_000,
+    // Longer than the server's own bound: it is for a network that loses everything and says nothing.
+    query_timeout: options.answerWithin ?? 12_000,
     lock_timeout: 5_000,
     idle_in_transaction_session_timeout: 15_000,
     application_name: 'latchkey',
@@ -33,7 +37,7 @@ export function openPool(options: PoolOptions): Pool {
 }
 
 /** SQLSTATE classes and codes that say the database cannot serve now, not that the call was wrong. */
-const unavailable = /^(08|53|57P|57014|58|55P03|25006|XX|25P03)/;
+const unavailable = /^(08|28|3D000|53|57P|57014|58|55000|55P03|25006|XX|25P03)/;
 
 /** Turns what PostgreSQL or the way to it reports as "not now" into `unavailable`; anything else stays what it is. */
 export function translateFailure(error: unknown): unknown {
@@ -42,7 +46,7 @@ export function translateFailure(error: unknown): unknown {
   const lost =
     (typeof code === 'string' &&
       (unavailable.test(code) || /^(ECONN|ETIMEDOUT|EPIPE|ENOTFOUND|EHOST|ENET|EAI_)/.test(code))) ||
-    /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|after calling end on the pool|not queryable/.test(
+    /timeout exceeded when trying to connect|Query read timeout|Connection terminated|Client has encountered a connection error|after calling end on the pool|not queryable/.test(
       error.message,
     );
   if (!lost) return error;

@@ -19,7 +19,8 @@ export interface KeySource {
   /**
    * The one key of the provider that a token names and that fits its algorithm; null when there is none, or when
    * several would do and the token names none.
-   * @throws LatchkeyError `unavailable` when the provider cannot be reached and no keys young enough are at hand.
+   * @throws LatchkeyError `unavailable` when the provider cannot be reached and the keys at hand are too old, or none
+   *   is the one that is named.
    */
   find(kid: string | undefined, alg: SigningAlgorithm): Promise<SigningKey | null>;
 }
@@ -70,7 +71,10 @@ export function createKeySource(
       const key = pick(keys, kid, alg);
       if (key || kid === undefined) return key;
       await refreshIfAllowed();
-      return pick(keys, kid, alg);
+      const found = pick(keys, kid, alg);
+      // It may be a new key: that nobody could ask is no reason to call the token wrong.
+      if (!found && attempt.failed) throw unreachableProvider(wait());
+      return found;
     },
   };
 }
