@@ -66,11 +66,28 @@ INSERT INTO ledger_state DEFAULT VALUES;
 
 CREATE TRIGGER ledger_must_not_shrink BEFORE UPDATE ON ledger_state FOR EACH ROW
   WHEN (NEW.size < OLD.size) EXECUTE FUNCTION refuse_change_of_history();
+CREATE TRIGGER ledger_stays BEFORE DELETE ON ledger_state
+  FOR EACH ROW EXECUTE FUNCTION refuse_change_of_history();
+CREATE TRIGGER ledger_is_not_truncated BEFORE TRUNCATE ON ledger_state
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_history();
+CREATE TRIGGER tile_must_only_grow BEFORE UPDATE ON ledger_tiles FOR EACH ROW
+  WHEN ((NEW.level, NEW.index, substring(NEW.hashes FOR octet_length(OLD.hashes)))
+    IS DISTINCT FROM (OLD.level, OLD.index, OLD.hashes))
+  EXECUTE FUNCTION refuse_change_of_history();
+CREATE TRIGGER ledger_tiles_stay BEFORE DELETE ON ledger_tiles
+  FOR EACH ROW EXECUTE FUNCTION refuse_change_of_history();
+CREATE TRIGGER ledger_tiles_are_not_truncated BEFORE TRUNCATE ON ledger_tiles
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_history();
 CREATE TRIGGER ledger_entries_stay BEFORE UPDATE OR DELETE ON ledger_entries
   FOR EACH ROW EXECUTE FUNCTION refuse_change_of_history();
 CREATE TRIGGER ledger_entries_are_not_truncated BEFORE TRUNCATE ON ledger_entries
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_history();
 ALTER TABLE ledger_state ENABLE ALWAYS TRIGGER ledger_must_not_shrink;
+ALTER TABLE ledger_state ENABLE ALWAYS TRIGGER ledger_stays;
+ALTER TABLE ledger_state ENABLE ALWAYS TRIGGER ledger_is_not_truncated;
+ALTER TABLE ledger_tiles ENABLE ALWAYS TRIGGER tile_must_only_grow;
+ALTER TABLE ledger_tiles ENABLE ALWAYS TRIGGER ledger_tiles_stay;
+ALTER TABLE ledger_tiles ENABLE ALWAYS TRIGGER ledger_tiles_are_not_truncated;
 ALTER TABLE ledger_entries ENABLE ALWAYS TRIGGER ledger_entries_stay;
 ALTER TABLE ledger_entries ENABLE ALWAYS TRIGGER ledger_entries_are_not_truncated;
 

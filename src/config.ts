@@ -5,6 +5,8 @@ import { Type, type Static } from 'typebox';
 import { durationPattern, parseDuration } from './domain/duration.ts';
 import type { InputMistake } from './domain/errors.ts';
 import { parseStrictJson } from './domain/strict-json.ts';
+import { parseVkey } from './ledger/vkey.ts';
+import { vkeyMistake } from './ledger/vkey-mistake.ts';
 import { identityProvidersMistakes } from './http/identity/mistakes.ts';
 import type { IdentityProviderConfig } from './http/identity/types.ts';
 import type { RateLimits } from './http/context.ts';
@@ -70,7 +72,14 @@ const ConfigFile = Type.Object(
     ),
     policies: text,
     secrets: Type.Object({ directory: text }, closed),
-    ledger: Type.Object({ origin: Type.String({ pattern: '^[^\\s+]{1,200}$' }) }, closed),
+    ledger: Type.Object(
+      {
+        origin: Type.String({ pattern: '^[^\\s+]{1,200}$' }),
+        witnesses: Type.Optional(Type.Array(Type.Object({ url: text, key: text }, closed), { maxItems: 16 })),
+        witnessesNeeded: Type.Optional(Type.Integer({ minimum: 0, maximum: 16 })),
+      },
+      closed,
+    ),
     rateLimits: Type.Optional(
       Type.Object(
         { person: Type.Optional(Limit), device: Type.Optional(Limit), address: Type.Optional(Limit) },
@@ -95,7 +104,13 @@ export interface Config {
   readonly identityProviders: readonly IdentityProviderConfig[];
   readonly policies: string;
   readonly secrets: { readonly directory: string };
-  readonly ledger: { readonly origin: string };
+  readonly ledger: {
+    readonly origin: string;
+    /** Who is asked to cosign each checkpoint; keys are C2SP vkeys of type 0x04. */
+    readonly witnesses: readonly { readonly url: string; readonly key: string }[];
+    /** How many of them must have cosigned the checkpoint of a receipt. */
+    readonly witnessesNeeded: number;
+  };
   readonly rateLimits: RateLimits;
   readonly trustedProxies: readonly string[];
   readonly timeouts: Timeouts;
@@ -142,10 +157,11 @@ export function parseConfig(value: unknown, file = 'the configuration'): Config 
   const shape = shapeMistakes(validate.errors ?? [], value);
   const mistakes = [...shape, ...meaningMistakes(value, shape)];
   if (!shaped || mistakes.length > 0) throw new ConfigError(file, mistakes);
-  const { rateLimits, trustedProxies = [], timeouts, identityProviders, ...rest } = value;
+  const { rateLimits, trustedProxies = [], timeouts, identityProviders, ledger, ...rest } = value;
   return {
     ...rest,
     identityProviders: identityProviders.map(providerOf),
+    ledger: { witnesses: [], witnessesNeeded: 0, ...ledger },
     rateLimits: { ...defaultLimits, ...rateLimits },
     trustedProxies,
     timeouts: {
@@ -173,11 +189,12 @@ function meaningMistakes(value: unknown, shape: readonly InputMistake[]): InputM
   };
   const providers = file?.identityProviders;
   return [
-    ...part('publicUrl', publicUrlMistakes),
+    ...part('publicUrl', (publicUrl) => urlMistakes(publicUrl, '/publicUrl')),
     ...(Array.isArray(providers) && sound('/identityProviders')
       ? identityProvidersMistakes(providers.map(providerOf), '/identityProviders')
       : []),
     ...part('database', databaseMistakes),
+    ...part('ledger', witnessMistakes),
     ...part('trustedProxies', proxyMistakes),
     ...part('timeouts', timeoutMistakes),
   ];
@@ -208,17 +225,16 @@ function shapeMistakes(errors: readonly ErrorObject[], value: unknown): InputMis
 
 const loopback = /^(127(\.\d{1,3}){3}|\[::1\]|localhost)$/;
 
-function publicUrlMistakes(publicUrl: string): InputMistake[] {
-  const pointer = '/publicUrl';
-  if (!URL.canParse(publicUrl)) return [{ pointer, message: 'is not a URL' }];
-  const url = new URL(publicUrl);
+function urlMistakes(text: string, pointer: string): InputMistake[] {
+  if (!URL.canParse(text)) return [{ pointer, message: 'is not a URL' }];
+  const url = new URL(text);
   if (url.protocol === 'http:' && !loopback.test(url.hostname)) {
     return [{ pointer, message: 'must be `https` unless the host is loopback' }];
   }
   if (!['http:', 'https:'].includes(url.protocol)) return [{ pointer, message: 'must be `https`' }];
   if (url.username || url.password || url.search || url.hash)
     return [{ pointer, message: 'may hold no user, query or fragment' }];
-  if (publicUrl.endsWith('/')) return [{ pointer, message: 'must not end in a slash' }];
+  if (text.endsWith('/')) return [{ pointer, message: 'must not end in a slash' }];
   return [];
 }
 
@@ -233,6 +249,28 @@ function databaseMistakes(database: ConfigFile['database']): InputMistake[] {
   return urls
     .filter(([, url]) => url !== undefined && !/^postgres(ql)?:\/\/./.test(url))
     .map(([name]) => ({ pointer: `/database/${name}`, message: 'must be a `postgres://` URL' }));
+}
+
+function witnessMistakes({ witnesses = [], witnessesNeeded = 0 }: ConfigFile['ledger']): InputMistake[] {
+  const mistakes = witnesses.flatMap(({ url, key }, index): InputMistake[] => {
+    const pointer = `/ledger/witnesses/${index}`;
+    const message = vkeyMistake(key, 'cosignature');
+    return [
+      ...urlMistakes(url, `${pointer}/url`),
+      ...(message === null ? [] : [{ pointer: `${pointer}/key`, message }]),
+    ];
+  });
+  if (mistakes.length > 0) return mistakes;
+  const keys = new Set<string>();
+  for (const [index, { key }] of witnesses.entries()) {
+    const bytes = parseVkey(key).bytes.toString('hex');
+    if (keys.has(bytes)) mistakes.push({ pointer: `/ledger/witnesses/${index}/key`, message: 'is there already' });
+    keys.add(bytes);
+  }
+  if (witnessesNeeded > keys.size) {
+    mistakes.push({ pointer: '/ledger/witnessesNeeded', message: `is more than the ${keys.size} witnesses` });
+  }
+  return mistakes;
 }
 
 const networks = ['loopback', 'linklocal', 'uniquelocal'];

@@ -6,6 +6,7 @@ import { createPeople } from './broker/people.ts';
 import { openPolicies, recordBundle, type Policies } from './broker/policies.ts';
 import { openHighWater } from './broker/high-water.ts';
 import { openLedger } from './broker/ledger.ts';
+import { openWitnesses } from './broker/witnesses.ts';
 import { createRequestWatch } from './broker/request-watch.ts';
 import { startSweeper, type Sweeper } from './broker/sweeper.ts';
 import type { Config } from './config.ts';
@@ -16,6 +17,7 @@ import { createApp } from './http/app.ts';
 import type { HttpContext, RequestLog } from './http/context.ts';
 import { answerNotReady, createHttpServer } from './http/server.ts';
 import { createIdentityVerifier } from './http/identity/identity-verifier.ts';
+import { parseVkey } from './ledger/vkey.ts';
 import { migrate, requireCurrentSchema } from './store/migrate.ts';
 import { ensureAuditPartitions } from './store/events.ts';
 import { openPool, type Pool } from './store/pool.ts';
@@ -75,7 +77,10 @@ async function start(
     log.warn({ error: message }, 'the mark was not written'),
   );
   const signer = { origin: config.ledger.origin, privateKey: keys.ledger.privateKey };
-  const ledger = openLedger({ pool, signer, highWater, log });
+  const witnesses = openWitnesses({ ...witnessesOf(config), pool, signer, highWater, log });
+  undo.push(() => witnesses.close());
+  await witnesses.ask();
+  const ledger = openLedger({ pool, signer, highWater, witnesses, log });
   undo.push(() => ledger.close());
 
   const requestWatch = createRequestWatch();
@@ -114,6 +119,12 @@ async function start(
       await unwind();
     },
   };
+}
+
+function witnessesOf({
+  ledger: { witnesses, witnessesNeeded },
+}: Config): Pick<Parameters<typeof openWitnesses>[0], 'witnesses' | 'needed'> {
+  return { witnesses: witnesses.map(({ url, key }) => ({ url, key: parseVkey(key) })), needed: witnessesNeeded };
 }
 
 function httpContext(

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { Vault } from '../credentials/vault.ts';
-import { sameHash } from '../ledger/merkle.ts';
+import { hashLength, sameHash } from '../ledger/merkle.ts';
 import { treeRoot } from '../ledger/merkle-proof.ts';
 import { nodesOfTiles } from '../ledger/tile-reader.ts';
 import { findLedgerState, findTile, type LedgerState } from '../store/ledger.ts';
@@ -12,6 +12,12 @@ export interface HighWater {
   check(state: LedgerState): void;
   /** Remembers a tree whose commit is known. Written at most once a second; what a crash loses of it is one second. */
   raise(state: { readonly size: number; readonly root: Buffer }): void;
+  /**
+   * A witness has seen a tree of that size, signed with the ledger's key, which the database does not have. From here on
+   * the database is behind, unless an operator has accepted the loss of that tree before.
+   * @returns whether it counts.
+   */
+  contradicted(size: number): Promise<boolean>;
   /** Writes what is not yet written. */
   flush(): Promise<void>;
   readonly behind: () => boolean;
@@ -31,7 +37,12 @@ interface Mark {
   readonly root: Buffer;
   /** How often an operator has accepted a database that was behind. */
   readonly accepted: number;
+  /** The largest tree that was lost with an operator's word: who still knows it says nothing new. */
+  readonly lost: number;
 }
+
+/** Stands for a root that nobody here knows: no tree has it. */
+const unknownRoot = Buffer.alloc(hashLength);
 
 /** Reads the mark and holds the database against it. */
 export async function openHighWater(vault: Vault, runner: Runner, warn: (message: string) => void): Promise<HighWater> {
@@ -88,8 +99,18 @@ export async function openHighWater(vault: Vault, runner: Runner, warn: (message
     },
     raise({ size, root }) {
       if (mark && size <= mark.size) return;
-      mark = { size, root, accepted: mark?.accepted ?? 0 };
+      mark = { size, root, accepted: mark?.accepted ?? 0, lost: mark?.lost ?? 0 };
       timer ??= setTimeout(() => void flush().catch((error: unknown) => warn(String(error))), writeEvery).unref();
+    },
+    async contradicted(size) {
+      if (size <= (mark?.lost ?? 0)) return false;
+      if (behind) return true;
+      behind = true;
+      const { accepted = 0, lost = 0 } = mark ?? {};
+      mark = { size: Math.max(size, mark?.size ?? 0), root: unknownRoot, accepted, lost };
+      await writing;
+      await writeMark(vault, mark);
+      return true;
     },
     flush,
   };
@@ -98,14 +119,19 @@ export async function openHighWater(vault: Vault, runner: Runner, warn: (message
 async function readMark(vault: Vault): Promise<Mark | null> {
   const text = await vault.get(secretName);
   if (text === null) return null;
-  const { size, root, accepted = 0 } = JSON.parse(text) as Readonly<Record<string, unknown>>;
-  if (typeof size !== 'number' || typeof root !== 'string' || typeof accepted !== 'number')
-    throw new Error(`the secret \`${secretName}\` is not a mark`);
-  return { size, root: Buffer.from(root, 'base64'), accepted };
+  const { size, root, accepted = 0, lost = 0 } = JSON.parse(text) as Readonly<Record<string, unknown>>;
+  const isMark = [size, accepted, lost].every(Number.isSafeInteger) && typeof root === 'string';
+  if (!isMark) throw new Error(`the secret \`${secretName}\` is not a mark`);
+  return {
+    size: size as number,
+    root: Buffer.from(root, 'base64'),
+    accepted: accepted as number,
+    lost: lost as number,
+  };
 }
 
-async function writeMark(vault: Vault, { size, root, accepted }: Mark): Promise<void> {
-  await vault.replace(secretName, JSON.stringify({ size, root: root.toString('base64'), accepted }));
+async function writeMark(vault: Vault, { root, ...rest }: Mark): Promise<void> {
+  await vault.replace(secretName, JSON.stringify({ ...rest, root: root.toString('base64') }));
 }
 
 /** True when the database's tree has the marked one as its beginning. */
@@ -141,5 +167,6 @@ export async function findRollback(vault: Vault, runner: Runner): Promise<Rollba
 export async function moveMarkBack(vault: Vault, runner: Runner): Promise<void> {
   const mark = await readMark(vault);
   const { size, root } = await findLedgerState(runner);
-  await writeMark(vault, { size, root, accepted: (mark?.accepted ?? 0) + 1 });
+  const lost = Math.max(mark?.size ?? 0, mark?.lost ?? 0);
+  await writeMark(vault, { size, root, accepted: (mark?.accepted ?? 0) + 1, lost });
 }

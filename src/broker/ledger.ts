@@ -1,21 +1,14 @@
 import { LatchkeyError } from '../domain/errors.ts';
 import type { EventId } from '../domain/ids.ts';
-import { consistencyProof, inclusionProof, type NodeReader } from '../ledger/merkle-proof.ts';
+import { consistencyProof, inclusionProof } from '../ledger/merkle-proof.ts';
 import { formatReceipt } from '../ledger/receipt.ts';
-import { nodesOfTiles } from '../ledger/tile-reader.ts';
-import { tileHeight, tileWidth } from '../ledger/tiles.ts';
-import {
-  countWaiting,
-  findLedgerState,
-  findTile,
-  findTiles,
-  listenToLedger,
-  locate,
-  type LedgerState,
-} from '../store/ledger.ts';
+import { findCosignatures, findCosigned, type Cosigned } from '../store/cosignatures.ts';
+import { countWaiting, findLedgerState, listenToLedger, locate, type LedgerState } from '../store/ledger.ts';
 import type { Pool } from '../store/pool.ts';
 import { LedgerBehind, type HighWater } from './high-water.ts';
 import { batchSize, LedgerDamaged, sequenceBatch, type LedgerSigner } from './sequence-ledger.ts';
+import { readTree } from './tree-reader.ts';
+import type { Witnesses } from './witnesses.ts';
 
 /** The ledger as the rest of the broker knows it. */
 export interface Ledger {
@@ -26,11 +19,14 @@ export interface Ledger {
   /** @throws unavailable while the ledger takes nothing more: behind its own past, or further back than it can catch up. */
   requireRoom(): void;
   /**
-   * The receipt of an event that was committed, as soon as a checkpoint covers it.
+   * The receipt of an event that was committed, as soon as a checkpoint covers it that as many witnesses have cosigned
+   * as are needed.
    * @throws unavailable when none does in time; the event stays, and a later call finds its receipt.
    */
   receiptFor(event: EventId, bytes: Uint8Array): Promise<string>;
   state(): Promise<LedgerState>;
+  /** The newest checkpoint, with what witnesses have put under it until now; null before the first. */
+  checkpoint(): Promise<string | null>;
   inclusion(index: number, size: number): Promise<Uint8Array[]>;
   consistency(from: number, to: number): Promise<Uint8Array[]>;
   close(): Promise<void>;
@@ -54,9 +50,10 @@ export function openLedger(options: {
   readonly pool: Pool;
   readonly signer: LedgerSigner;
   readonly highWater: HighWater;
+  readonly witnesses: Witnesses;
   readonly log: LedgerLog;
 }): Ledger {
-  const { pool, signer, highWater, log } = options;
+  const { pool, signer, highWater, witnesses, log } = options;
   const waiters = new Set<() => void>();
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | null = null;
@@ -78,6 +75,7 @@ export function openLedger(options: {
         if (sequenced) {
           highWater.raise(sequenced);
           wake();
+          witnesses.poke();
         }
         const full = sequenced?.added === batchSize;
         waiting = full ? await countWaiting(pool, mostWaiting + 1) : 0;
@@ -113,24 +111,14 @@ export function openLedger(options: {
   look.unref();
   const listening = listenToLedger(pool, wake);
 
-  const readerOf = (size: number, index: number): NodeReader => {
-    // One query for all that a proof needs as a rule: the tiles above the leaf and those on the right edge.
-    const wanted: { level: number; index: number }[] = [];
-    for (let level = 0, at = index, last = size - 1; last >= 0; level++) {
-      [at, last] = [Math.floor(at / tileWidth), Math.floor(last / tileWidth)];
-      wanted.push({ level, index: at });
-      if (last !== at) wanted.push({ level, index: last });
-      if (last === 0 || level * tileHeight > 56) break;
-    }
-    const fetched = findTiles(pool, wanted).then(
-      (tiles) => new Map(tiles.map((tile) => [`${tile.level}/${tile.index}`, tile.hashes])),
-    );
-    return nodesOfTiles(size, async (tile) => {
-      const key = `${tile.level}/${tile.index}`;
-      const hashes = (await fetched).get(key) ?? (await findTile(pool, tile.level, tile.index));
-      if (!hashes) throw new Error(`the tile ${key} is gone`);
-      return hashes;
-    });
+  witnesses.onCosigned(wake);
+
+  /** The checkpoint that a receipt for that position can be made of now, if there is one. */
+  const findCheckpoint = async (position: number, newest: Omit<Cosigned, 'lines'>): Promise<Cosigned | null> => {
+    const { needed, keys } = witnesses;
+    if (needed > 0) return findCosigned(pool, { position, witnesses: keys, needed });
+    if (position >= newest.size) return null;
+    return { ...newest, lines: keys.length > 0 ? await findCosignatures(pool, newest) : [] };
   };
 
   return {
@@ -155,20 +143,29 @@ export function openLedger(options: {
           waiters.add(done);
         });
         const { position, size, checkpoint } = await locate(pool, event);
-        if (position !== null && position < size && checkpoint !== null) {
-          const hashes = await inclusionProof(position, size, readerOf(size, position));
-          return formatReceipt({ event: bytes, index: position, hashes, checkpoint });
+        const found =
+          position === null || checkpoint === null ? null : await findCheckpoint(position, { size, checkpoint });
+        if (position !== null && found) {
+          const hashes = await inclusionProof(position, found.size, readTree(pool, found.size, position));
+          const note = found.checkpoint + found.lines.join('');
+          return formatReceipt({ event: bytes, index: position, hashes, checkpoint: note });
         }
         if (performance.now() > deadline || closed) {
-          throw new LatchkeyError('unavailable', 'the ledger has not taken this yet', { retryAfter: 1 });
+          const missing = position === null ? 'the ledger has' : 'witnesses have';
+          throw new LatchkeyError('unavailable', `${missing} not taken this yet`, { retryAfter: 1 });
         }
-        poke();
+        if (position === null) poke();
+        else witnesses.poke();
         await announced;
       }
     },
     state: () => findLedgerState(pool),
-    inclusion: (index, size) => inclusionProof(index, size, readerOf(size, index)),
-    consistency: (from, to) => consistencyProof(from, to, readerOf(to, Math.max(0, from - 1))),
+    async checkpoint() {
+      const { size, checkpoint } = await findLedgerState(pool);
+      return checkpoint && checkpoint + (await findCosignatures(pool, { size, checkpoint })).join('');
+    },
+    inclusion: (index, size) => inclusionProof(index, size, readTree(pool, size, index)),
+    consistency: (from, to) => consistencyProof(from, to, readTree(pool, to, Math.max(0, from - 1))),
     async close() {
       closed = true;
       clearTimeout(timer);

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { InputMistake } from '../domain/errors.ts';
 import { parseStrictJson } from '../domain/strict-json.ts';
-import { Malformed } from '../ledger/verdict.ts';
 import { isKeyName, parseVkey, type VerifierKey } from '../ledger/vkey.ts';
+import { vkeyMistake } from '../ledger/vkey-mistake.ts';
 
 /** What a witness has to be told. */
 export interface WitnessConfig {
@@ -59,8 +59,8 @@ function readLogs(at: Place, mistakes: InputMistake[]): Map<string, VerifierKey[
   for (const entry of at.list(1, mostLogs)) {
     const log = entry.object(['origin', 'key']);
     const origin = log('origin').text((text) => (/[\n\r]/.test(text) ? 'is more than a line' : null));
-    const text = log('key').text((vkey) => mistakeOfKey(vkey));
-    if (text === '' || mistakeOfKey(text) !== null) continue;
+    const text = log('key').text((vkey) => vkeyMistake(vkey, 'ed25519'));
+    if (text === '' || vkeyMistake(text, 'ed25519') !== null) continue;
     const key = parseVkey(text);
     const known = logs.get(origin) ?? [];
     if (known.some(({ bytes }) => bytes.equals(key.bytes))) {
@@ -73,16 +73,6 @@ function readLogs(at: Place, mistakes: InputMistake[]): Map<string, VerifierKey[
 
 const mostLogs = 1_000;
 const longestText = 2_000;
-
-function mistakeOfKey(text: string): string | null {
-  try {
-    const { kind } = parseVkey(text);
-    return kind === 'ed25519' ? null : 'is the key of a witness, not of a ledger';
-  } catch (error) {
-    if (error instanceof Malformed) return `is no verifier key: ${error.message}`;
-    throw error;
-  }
-}
 
 /** A place in the file. Reading what is not there, or not as it has to be, takes a note and gives something empty. */
 interface Place {

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import type { ReplayDifference, ReplaySummary } from '../../src/ledger/recorded-decisions.ts';
 import { replayDecisions } from '../../src/broker/replay-decisions.ts';
 import { openPool } from '../../src/store/pool.ts';
@@ -194,6 +198,41 @@ test('inputs that were erased are counted, and are no difference', async () => {
   const { found, erased, decisions } = await replay();
   assert.deepEqual(found, []);
   assert.deepEqual([erased, decisions], [2, whole.decisions - 2]);
+});
+
+test('the command says what differs and ends with 1, and with 0 when nothing does', async () => {
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+  const run = async (
+    url: string,
+    ...more: string[]
+  ): Promise<{ code: number | null; stdout: string; stderr: string }> => {
+    const child = spawn(process.execPath, [main, 'ledger', 'replay', '--database', url, ...more]);
+    const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+    return { code: code as number | null, stdout, stderr };
+  };
+  const { appUrl, auditorUrl } = broker.database;
+  const good = await run(appUrl);
+  assert.deepEqual([good.code, good.stderr], [0, '']);
+  assert.match(
+    good.stdout,
+    /^\d+ decisions in \d+ entries made again: all as recorded; the inputs of 2 have been erased\n$/,
+  );
+  const auditor = await run(auditorUrl);
+  assert.equal(auditor.code, 3);
+  assert.match(auditor.stderr, /permission denied for table disclosures\n.*the broker’s role/);
+  const [event] = await broker.events('request.refused');
+  const other = { ...event, decisions: [{ ...event.decisions[0], policies: ['somebody-said-so'] }] };
+  await withEventBytes(event.id, Buffer.from(JSON.stringify(other)), async () => {
+    const bad = await run(appUrl, '--json');
+    assert.equal(bad.code, 1);
+    const [first, last] = bad.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.deepEqual([first.difference.id, first.difference.recorded], [event.id, ['somebody-said-so']]);
+    assert.equal(last.summary.differences, 1);
+    assert.match((await run(appUrl)).stdout, /other policies decide: recorded `somebody-said-so`, re-decided `/);
+  });
 });
 
 /** Rewrites an event as only a superuser with the triggers off can, and puts it back. */

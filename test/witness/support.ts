@@ -63,12 +63,13 @@ const name = 'witness.test/w1';
 export async function newTestWitness(
   logs: readonly Pick<TestLog, 'origin' | 'key'>[],
   given?: string,
+  port = 0,
 ): Promise<TestWitness> {
   const directory = given ?? (await mkdtemp(join(tmpdir(), 'latchkey-witness-')));
   const lines: object[] = [];
   const say = (fields: object, message: string) => void lines.push({ message, ...fields });
   const config: WitnessConfig = {
-    listen: { host: '127.0.0.1', port: 0 },
+    listen: { host: '127.0.0.1', port },
     name,
     state: directory,
     logs: new Map(logs.map(({ origin, key }) => [origin, [key]])),

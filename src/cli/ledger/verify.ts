@@ -116,9 +116,8 @@ async function takeEntries(
 
 /** Holds tiles against those that are served. @throws Offence at the first entry that one does not cover. */
 async function compareTiles(source: LedgerSource, tiles: readonly MadeTile[]): Promise<void> {
-  const offences = await Promise.all(tiles.map((tile) => compareTile(source, tile)));
-  const [first] = offences.filter((each) => each !== null).toSorted((a, b) => a.index - b.index);
-  if (first) throw first;
+  const offences = (await Promise.all(tiles.map((tile) => compareTile(source, tile)))).filter((each) => each !== null);
+  if (offences.length > 0) throw offences.reduce(earlier);
 }
 
 async function compareTile(source: LedgerSource, tile: MadeTile): Promise<Offence | null> {
@@ -128,8 +127,14 @@ async function compareTile(source: LedgerSource, tile: MadeTile): Promise<Offenc
   if (index === null) return null;
   const name = `tile ${tile.level}/${tile.index}`;
   if (served === null) return new Offence(index, `the ${name} is gone`);
-  const what = tile.level === 0 ? 'the entry is not the one whose hash is in' : 'these entries do not make';
-  return new Offence(index, `${what} ${name}`);
+  if (tile.level === 0) return new Offence(index, `the entry is not the one whose hash is in ${name}`);
+  return new Offence(index, `the entries from here on do not make ${name}`, false);
+}
+
+/** Of two offences the one that comes first; one that names its entry goes before one that only has it in doubt. */
+function earlier(a: Offence, b: Offence): Offence {
+  if (a.exact !== b.exact) return a.exact ? a : b;
+  return b.index < a.index ? b : a;
 }
 
 /** What was found may have an earlier cause: an entry whose hash is not that of its tile. */
@@ -139,7 +144,7 @@ async function earliest(source: LedgerSource, audit: Audit, found: Offence): Pro
     return found;
   } catch (error) {
     if (!(error instanceof Offence)) throw error;
-    return found.exact && found.index <= error.index ? found : error;
+    return earlier(found, error);
   }
 }
 

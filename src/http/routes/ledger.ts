@@ -64,7 +64,7 @@ export function ledgerRoutes(context: HttpContext): Route[] {
       rule: 'public',
       answers: {
         200: {
-          description: 'a signed note (C2SP tlog-checkpoint)',
+          description: 'a signed note (C2SP tlog-checkpoint), with the cosignatures of witnesses that have answered',
           contentType: 'text/plain',
           schema: Type.String(),
           example: 'latchkey.example/eu\n42\nCc46Nx072hI+DQtkVvccJ30T/J+8CfQ/5N6rJUi1ECA=\n\n— latchkey.example/eu …\n',
@@ -72,7 +72,7 @@ export function ledgerRoutes(context: HttpContext): Route[] {
       },
       problems: ['not-found'],
       async handle() {
-        const { checkpoint } = await broker.ledger.state();
+        const checkpoint = await broker.ledger.checkpoint();
         if (!checkpoint) throw nothingHere();
         const headers = { 'Content-Type': 'text/plain; charset=utf-8', 'Cache-Control': 'public, max-age=1' };
         return { status: 200, body: checkpoint, headers };

@@ -98,7 +98,8 @@ function issued(jwt: string): object {
 
 function claimsOf(jwt: string): JWTPayload {
   try {
-    return decodeJwt(jwt);
+    // A number that is too large to be one has no canonical form.
+    return JSON.parse(JSON.stringify(decodeJwt(jwt))) as JWTPayload;
   } catch {
     return {};
   }
