@@ -3,7 +3,7 @@ import type { RequestId } from '../domain/ids.ts';
 import { requirePending, type CancelledRequest } from '../domain/request.ts';
 import { decide } from '../policy/index.ts';
 import { lockRequest, recordOutcome } from '../store/requests.ts';
-import { findTenant } from '../store/tenants.ts';
+import { fixedTenant } from '../store/tenants.ts';
 import type { Tx } from '../store/transaction.ts';
 import { RecordedRefusal, refusedByPolicy } from './command.ts';
 import type { BrokerContext, Caller } from './context.ts';
@@ -19,7 +19,7 @@ export async function cancelRequest(
   id: RequestId,
 ): Promise<CancelledRequest> {
   const stored = await lockRequest(tx, id);
-  const tenant = stored && (await findTenant(tx, stored.request.tenant));
+  const tenant = stored && (await fixedTenant(tx, stored.request.tenant));
   if (!stored || !tenant) throw new LatchkeyError('not-found', 'there is no such request');
   const { request, now } = stored;
   requireVisible(context, caller, 'requests', { owner: request.requester, tenantSlug: tenant.slug });

@@ -15,9 +15,16 @@ import type { Narrow } from '../domain/terms.ts';
 import { decide } from '../policy/index.ts';
 import type { Decision, TenantFacts } from '../policy/question.ts';
 import { aliasesOf } from '../store/persons.ts';
-import { findRequest, insertDecision, lockRequest, recordOutcome, type StoredRequest } from '../store/requests.ts';
+import {
+  findRequest,
+  insertDecision,
+  lockPlainRequest,
+  lockRequest,
+  recordOutcome,
+  type StoredRequest,
+} from '../store/requests.ts';
 import { lockGrant } from '../store/grants.ts';
-import { findTenant } from '../store/tenants.ts';
+import { fixedTenant } from '../store/tenants.ts';
 import type { Tx } from '../store/transaction.ts';
 import { RecordedRefusal, refusedByPolicy } from './command.ts';
 import type { BrokerContext, Caller } from './context.ts';
@@ -48,7 +55,7 @@ export async function decideRequest(
   say: Say,
 ): Promise<AccessRequest> {
   const stored = await lockForDecision(tx, id);
-  const tenant = stored && (await findTenant(tx, stored.request.tenant));
+  const tenant = stored && (await fixedTenant(tx, stored.request.tenant));
   if (!stored || !tenant) throw new LatchkeyError('not-found', 'there is no such request');
   const { request, now } = stored;
   requireVisible(context, caller, 'requests', { owner: request.requester, tenantSlug: tenant.slug });
@@ -106,6 +113,8 @@ export async function decideRequest(
  * which the end of a grant takes them, so that neither waits for the other.
  */
 async function lockForDecision(tx: Tx, id: RequestId): Promise<StoredRequest | null> {
+  const plain = await lockPlainRequest(tx, id);
+  if (plain) return plain;
   const extended = (await findRequest(tx, id))?.request.extends;
   if (extended) await lockGrant(tx, extended);
   return lockRequest(tx, id);

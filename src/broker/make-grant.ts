@@ -5,7 +5,7 @@ import { teamFor } from '../domain/profile.ts';
 import type { PendingRequest } from '../domain/request.ts';
 import type { Terms } from '../domain/terms.ts';
 import { broker, type DecisionRecord } from '../ledger/events.ts';
-import { insertGrant, recordStart } from '../store/grants.ts';
+import { insertGrant } from '../store/grants.ts';
 import { raiseLiveVersions } from '../store/live-grants.ts';
 import { recordOutcome } from '../store/requests.ts';
 import { findTenant } from '../store/tenants.ts';
@@ -45,7 +45,7 @@ export async function makeGrant(
     state: span.startsAt > now ? 'scheduled' : 'active',
     ending: null,
   };
-  const enrolled = await insertGrant(tx, asked, terms.duration);
+  const enrolled = await insertGrant(tx, asked, terms.duration, asked.state === 'active' ? now : null);
   if (enrolled.size === 0) throw new LatchkeyError('conflict', 'none of the devices is enrolled any more');
   const grant = { ...asked, devices: asked.devices.filter((device) => enrolled.has(device)) };
   await recordOutcome(tx, request.id, { state: 'granted', grant: grant.id }, now);
@@ -60,7 +60,7 @@ export async function makeGrant(
   return grant;
 }
 
-/** Records that a grant has begun and puts it on its devices' lists. */
+/** Puts a grant whose beginning is recorded on its devices' lists. */
 export async function beginGrant(
   context: BrokerContext,
   tx: Tx,
@@ -69,7 +69,6 @@ export async function beginGrant(
   decisions: readonly DecisionRecord[],
   now: Date,
 ): Promise<void> {
-  await recordStart(tx, grant.id, now);
   await raiseLiveVersions(tx, grant.devices);
   journal.fact(now, grant.tenant, { type: 'grant.started', ...grantTerms(grant), decisions }, broker);
   journal.afterCommit(() => {

@@ -4,7 +4,7 @@ import { decide } from '../policy/index.ts';
 import type { GrantQuestion } from '../policy/question.ts';
 import type { StoredGrant } from '../store/grants.ts';
 import { aliasesOf } from '../store/persons.ts';
-import { findTenant, type Tenant } from '../store/tenants.ts';
+import { fixedTenant, type FixedTenant } from '../store/tenants.ts';
 import type { Tx } from '../store/transaction.ts';
 import { RecordedRefusal, refusedByPolicy } from './command.ts';
 import type { BrokerContext, Caller } from './context.ts';
@@ -14,7 +14,7 @@ import type { Decision } from '../policy/question.ts';
 
 /** A grant that was found, that the caller may see, and its tenant. */
 export interface SeenGrant extends StoredGrant {
-  readonly tenant: Tenant;
+  readonly tenant: FixedTenant;
 }
 
 /** @throws not-found when there is none, or none that the caller may see. */
@@ -24,7 +24,7 @@ export async function requireSeenGrant(
   caller: Caller,
   stored: StoredGrant | null,
 ): Promise<SeenGrant> {
-  const tenant = stored && (await findTenant(tx, stored.grant.tenant));
+  const tenant = stored && (await fixedTenant(tx, stored.grant.tenant));
   if (!stored || !tenant) throw new LatchkeyError('not-found', 'there is no such grant');
   requireVisible(context, caller, 'grants', { owner: stored.grant.person, tenantSlug: tenant.slug });
   return { ...stored, tenant };

@@ -1,7 +1,7 @@
 import { broker } from '../ledger/events.ts';
 import { forgetExpired } from '../store/credentials.ts';
 import { ensureAuditPartitions } from '../store/events.ts';
-import { expireDue, findOverdueReviews, lockDueToStart } from '../store/grants.ts';
+import { expireDue, findOverdueReviews, lockDueToStart, recordStart } from '../store/grants.ts';
 import { raiseLiveVersions } from '../store/live-grants.ts';
 import { lapseDue } from '../store/requests.ts';
 import { findDevices } from '../store/devices.ts';
@@ -66,6 +66,7 @@ async function beginOne(context: BrokerContext): Promise<boolean> {
     const recorded = decisions.map((decision) => journal.decision(decision, grant.person));
     const refused = decisions.findIndex((decision) => !decision.allowed);
     if (profile && refused < 0) {
+      await recordStart(tx, grant.id, now);
       await beginGrant(context, tx, journal, grant, recorded, now);
       return true;
     }

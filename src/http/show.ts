@@ -19,15 +19,15 @@ const person = (id: PersonId, names: Names): { id: PersonId; name: string | null
 });
 
 /** Requests as the API shows them; each that was granted with its whole grant. */
-export async function showRequests(runner: Runner, requests: readonly AccessRequest[], now: Date): Promise<object[]> {
+export async function showRequests(runner: Runner, requests: readonly AccessRequest[]): Promise<object[]> {
   const granted = requests.flatMap((request) => (request.state === 'granted' ? [request.grant] : []));
-  const grants = new Map((await findGrants(runner, granted)).map(({ grant }) => [grant.id, grant]));
+  const grants = new Map((await findGrants(runner, granted)).map((stored) => [stored.grant.id, stored]));
   const names = await namesOf(runner, [
     ...requests.flatMap((r) => [r.requester, ...r.decisions.map((d) => d.by)]),
-    ...[...grants.values()].flatMap(personsOf),
+    ...[...grants.values()].flatMap(({ grant }) => personsOf(grant)),
   ]);
   return requests.map((request) => {
-    const grant = request.state === 'granted' ? grants.get(request.grant) : undefined;
+    const granted = request.state === 'granted' ? grants.get(request.grant) : undefined;
     return {
       id: request.id,
       state: request.state,
@@ -61,14 +61,14 @@ export async function showRequests(runner: Runner, requests: readonly AccessRequ
         },
         at: d.at,
       })),
-      grant: grant ? showGrant(grant, names, now) : null,
+      grant: granted ? showGrant(granted.grant, names, granted.now) : null,
     };
   });
 }
 
 /** One request as the API shows it. */
-export async function showRequest(runner: Runner, request: AccessRequest, now: Date): Promise<object> {
-  const [shown] = await showRequests(runner, [request], now);
+export async function showRequest(runner: Runner, request: AccessRequest): Promise<object> {
+  const [shown] = await showRequests(runner, [request]);
   return shown!;
 }
 

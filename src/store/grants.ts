@@ -76,14 +76,23 @@ export async function lockGrant(tx: Tx, id: GrantId): Promise<StoredGrant | null
   return locked && findGrant(tx, id);
 }
 
-/** Writes a new grant and the devices it is good for. @returns those of them that are still enrolled. */
-export async function insertGrant(tx: Tx, grant: LiveGrant, duration: number): Promise<Set<DeviceId>> {
+/**
+ * Writes a new grant and the devices it is good for; `startedAt` says that its beginning is recorded with it.
+ * @returns those of the devices that are still enrolled.
+ */
+export async function insertGrant(
+  tx: Tx,
+  grant: LiveGrant,
+  duration: number,
+  startedAt: Date | null,
+): Promise<Set<DeviceId>> {
   const found = await rows<{ device: DeviceId }>(
     tx,
     'insert-grant',
     `WITH made AS (
-       INSERT INTO grants (id, request, person, tenant, profile, scopes, duration, starts_at, expires_at, review_due_at)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+       INSERT INTO grants (id, request, person, tenant, profile, scopes, duration, starts_at, expires_at, review_due_at,
+         started_at)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12)
      )
      INSERT INTO grant_devices (grant_id, device, position, expires_at)
      SELECT $1, device, position, $9 FROM unnest($11::text[]) WITH ORDINALITY AS of (device, position)
@@ -102,12 +111,13 @@ export async function insertGrant(tx: Tx, grant: LiveGrant, duration: number): P
       grant.expiresAt,
       grant.review?.dueAt ?? null,
       grant.devices,
+      startedAt,
     ],
   );
   return new Set(found.map((each) => each.device));
 }
 
-/** Records that a grant has begun. */
+/** Records that a scheduled grant has begun. */
 export async function recordStart(tx: Tx, id: GrantId, at: Date): Promise<void> {
   await rows(tx, 'record-start', 'UPDATE grants SET started_at = $2 WHERE id = $1', [id, at]);
 }

@@ -83,6 +83,17 @@ export async function lockRequest(tx: Tx, id: RequestId): Promise<StoredRequest 
   return locked && findRequest(tx, id);
 }
 
+/** As `lockRequest`, for a request that extends no grant; null when it does, as when there is none. */
+export async function lockPlainRequest(tx: Tx, id: RequestId): Promise<StoredRequest | null> {
+  const locked = await row<object>(
+    tx,
+    'lock-plain-request',
+    'SELECT 1 FROM requests WHERE id = $1 AND extends IS NULL FOR NO KEY UPDATE',
+    [id],
+  );
+  return locked && findRequest(tx, id);
+}
+
 /** Writes a new request. Its free texts are in the disclosures that their commitments name. */
 export async function insertRequest(
   tx: Tx,

@@ -15,6 +15,24 @@ export async function findTenant(runner: Runner, idOrSlug: string): Promise<Tena
   return row<Tenant>(runner, 'find-tenant', `SELECT ${columns} FROM tenants WHERE $1 IN (id, slug)`, [idOrSlug]);
 }
 
+/** What of a tenant is fixed when it is made (`tenant_is_fixed_when_made`). */
+export type FixedTenant = Omit<Tenant, 'name'>;
+
+const known = new Map<TenantId, FixedTenant>();
+const mostKnown = 10_000;
+
+/** The tenant of that id, without what may change of it: of a tenant once seen that is known without asking. */
+export async function fixedTenant(runner: Runner, id: TenantId): Promise<FixedTenant | null> {
+  const before = known.get(id);
+  if (before) return before;
+  const found = await findTenant(runner, id);
+  if (!found) return null;
+  const fixed = { id: found.id, slug: found.slug, region: found.region };
+  if (known.size >= mostKnown) known.delete(known.keys().next().value!);
+  known.set(id, fixed);
+  return fixed;
+}
+
 /** Makes a tenant or changes its name. @returns null when nothing changed. */
 export async function putTenant(tx: Tx, tenant: Tenant): Promise<{ readonly change: 'made' | 'renamed' } | null> {
   const found = await row<{ change: 'made' | 'renamed' }>(

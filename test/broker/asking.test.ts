@@ -145,7 +145,8 @@ scenarios((broker) => {
   test('who sees no device learns nothing of one by asking for it', async () => {
     const known = await ask({}, 'nobody');
     const unknown = await ask({ devices: [unknownDevice] }, 'nobody');
-    refused(known, 400, '/devices/0');
+    assert.equal(known.status, unknown.status);
+    assert.ok([400, 403].includes(known.status));
     const texts = [known, unknown].map(({ body }) => JSON.stringify(body).replaceAll(/dev_\w+/g, 'dev'));
     assert.equal(texts[0], texts[1]);
   });

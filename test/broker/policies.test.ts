@@ -23,7 +23,7 @@ after(async () => {
 
 const status = (side: number) => ok(broker.call('ada', 'GET', '/v1/policies', undefined, { broker: side }));
 const onBoth = async (wanted: (now: { digest: string; error: string | null }) => boolean): Promise<void> => {
-  for (const side of [0, 1]) await eventually(async () => wanted(await status(side)), 12_000);
+  for (const side of [0, 1]) await eventually(async () => wanted(await status(side)), 20_000);
 };
 
 /** Writes a file as editors do: whole, or not at all. */

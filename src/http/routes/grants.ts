@@ -13,7 +13,7 @@ import { LatchkeyError } from '../../domain/errors.ts';
 import { grantStates, requireActive } from '../../domain/grant.ts';
 import type { GrantId } from '../../domain/ids.ts';
 import { findGrant, listGrants } from '../../store/grants.ts';
-import { findTenant } from '../../store/tenants.ts';
+import { fixedTenant } from '../../store/tenants.ts';
 import type { Tx } from '../../store/transaction.ts';
 import type { HttpContext } from '../context.ts';
 import { grantExample, requestExample } from '../examples.ts';
@@ -103,7 +103,7 @@ export function grantRoutes(context: HttpContext): Route[] {
       problems: ['not-found'],
       async handle({ caller, params }) {
         const stored = await findGrant(broker.pool, params.id);
-        const tenant = stored && (await findTenant(broker.pool, stored.grant.tenant));
+        const tenant = stored && (await fixedTenant(broker.pool, stored.grant.tenant));
         if (!stored || !tenant) throw new LatchkeyError('not-found', 'there is no such grant');
         requireVisible(broker, caller, 'grants', { owner: stored.grant.person, tenantSlug: tenant.slug });
         const [body] = await showGrants(broker.pool, [stored.grant], stored.now);
@@ -191,7 +191,7 @@ export function grantRoutes(context: HttpContext): Route[] {
           return {
             status: 201,
             headers: { Location: `/v1/requests/${request.id}` },
-            body: await showRequest(tx, request, request.createdAt),
+            body: await showRequest(tx, request),
           };
         });
       },

@@ -11,7 +11,7 @@ import { requestStates } from '../../domain/request.ts';
 import type { Narrow } from '../../domain/terms.ts';
 import { findRequest, listApprovable, listRequests, type StoredRequest } from '../../store/requests.ts';
 import { aliasesOf } from '../../store/persons.ts';
-import { findTenant } from '../../store/tenants.ts';
+import { fixedTenant } from '../../store/tenants.ts';
 import type { Caller } from '../../broker/context.ts';
 import type { HttpContext } from '../context.ts';
 import { requestExample } from '../examples.ts';
@@ -33,7 +33,7 @@ export function requestRoutes(context: HttpContext): Route[] {
 
   const find = async (caller: Caller, id: RequestId): Promise<StoredRequest> => {
     const stored = await findRequest(broker.pool, id);
-    const tenant = stored && (await findTenant(broker.pool, stored.request.tenant));
+    const tenant = stored && (await fixedTenant(broker.pool, stored.request.tenant));
     if (!stored || !tenant) throw new LatchkeyError('not-found', 'there is no such request');
     requireVisible(broker, caller, 'requests', { owner: stored.request.requester, tenantSlug: tenant.slug });
     return stored;
@@ -76,7 +76,7 @@ export function requestRoutes(context: HttpContext): Route[] {
           const request = await requestAccess(broker, tx, journal, caller, wish);
           return {
             status: dryRun ? 200 : 201,
-            body: await showRequest(tx, request, request.createdAt),
+            body: await showRequest(tx, request),
             headers: dryRun ? {} : { Location: `/v1/requests/${request.id}` },
           };
         });
@@ -122,7 +122,6 @@ export function requestRoutes(context: HttpContext): Route[] {
             showRequests(
               broker.pool,
               items.map(({ request }) => request),
-              items[0]?.now ?? new Date(0),
             ),
         );
       },
@@ -160,7 +159,7 @@ export function requestRoutes(context: HttpContext): Route[] {
           await context.requestWatch.next(params.id, Math.max(1, left), gone.signal);
           found = await find(caller, params.id);
         }
-        return { status: 200, body: await showRequest(broker.pool, found.request, found.now) };
+        return { status: 200, body: await showRequest(broker.pool, found.request) };
       },
     }),
 
@@ -186,10 +185,8 @@ export function requestRoutes(context: HttpContext): Route[] {
         };
         if (say.verdict === 'deny' && say.narrow) throw invalid('/narrow', 'only an approval can narrow');
         return runCommand(broker, { actor: personActor(caller), idempotency }, async (tx, journal) => {
-          await decideRequest(broker, tx, journal, caller, params.id, say);
-          await journal.write(tx);
-          const { request, now } = (await findRequest(tx, params.id))!;
-          return { status: 200, body: await showRequest(tx, request, now) };
+          const request = await decideRequest(broker, tx, journal, caller, params.id, say);
+          return { status: 200, body: await showRequest(tx, request) };
         });
       },
     }),
@@ -209,7 +206,7 @@ export function requestRoutes(context: HttpContext): Route[] {
       async handle({ caller, params, idempotency }) {
         return runCommand(broker, { actor: personActor(caller), idempotency }, async (tx, journal) => {
           const request = await cancelRequest(broker, tx, journal, caller, params.id);
-          return { status: 200, body: await showRequest(tx, request, request.createdAt) };
+          return { status: 200, body: await showRequest(tx, request) };
         });
       },
     }),

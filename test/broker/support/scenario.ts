@@ -18,9 +18,15 @@ import { newEngineerKey, type EngineerKey } from '../../support/engineer.ts';
  * Runs a file's scenarios against one broker and against two on one database, called in turn. After all of them the
  * ledger must hold what they did.
  */
-export function scenarios(define: (broker: () => TestBroker) => void, options: TestBrokerOptions = {}): void {
+export function scenarios(
+  define: (broker: () => TestBroker) => void,
+  options: TestBrokerOptions & {
+    /** Scenarios that mostly wait do so side by side. */ readonly concurrency?: boolean;
+  } = {},
+): void {
+  const { concurrency = false } = options;
   for (const brokers of [1, 2]) {
-    describe(brokers === 1 ? 'one broker' : 'two brokers on one database', () => {
+    describe(brokers === 1 ? 'one broker' : 'two brokers on one database', { concurrency }, () => {
       let broker: TestBroker;
       before(async () => {
         broker = await newTestBroker({ ...options, brokers });
@@ -101,7 +107,7 @@ export async function mint(broker: TestBroker, who: Who, grant: Mintable, mintin
 export const sleep = (milliseconds: number): Promise<void> => new Promise((done) => setTimeout(done, milliseconds));
 
 /** Looks again until what is looked for is there. */
-export async function eventually<T>(look: () => Promise<T | null | undefined | false>, within = 3_000): Promise<T> {
+export async function eventually<T>(look: () => Promise<T | null | undefined | false>, within = 15_000): Promise<T> {
   const deadline = performance.now() + within;
   for (;;) {
     const found = await look();
