@@ -1,3 +1,4 @@
+import { newTestLedger } from '../test/agent/support/test-ledger.ts';
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -20,7 +21,9 @@ import { thisMachine } from './machine.ts';
 import type { BenchOptions } from './main.ts';
 import type { Measure, Report } from './report.ts';
 import { scratchDirectory } from './scratch.ts';
-import { bareSignature, verifyBare, type BareSignature } from './signatures.ts';
+import { bareCheckpoint, bareSignature, verifyBare, type BareSignature } from './signatures.ts';
+import { parseNote } from '../src/ledger/note.ts';
+import { parseProofText } from '../src/ledger/proof-text.ts';
 import { median, range } from './statistics.ts';
 
 const doorUrl = 'https://127.0.0.1:8443/sessions';
@@ -59,14 +62,14 @@ interface Spent {
 }
 
 async function measure(keys: BrokerKeys, jwksUri: string, engineer: EngineerKey, seconds: number): Promise<Spent> {
-  const { verifier, credential } = await newDoor(keys, jwksUri, engineer);
+  const { verifier, credential, receipt, checkpoint } = await newDoor(keys, jwksUri, engineer);
   const bareKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
   const bareCredential = bareSignature(credential, bareKey);
   const spent = { whole: 0, bare: 0, count: 0 };
   const until = performance.now() + seconds * 1_000;
   while (performance.now() < until) {
-    const calls = await presentations(engineer, credential);
-    const bare = calls.flatMap(({ proof }) => [bareCredential, bareSignature(proof![0]!, bareKey)]);
+    const calls = await presentations(engineer, credential, receipt);
+    const bare = calls.flatMap(({ proof }) => [bareCredential, bareSignature(proof![0]!, bareKey), checkpoint]);
     spent.whole += await timed(() => verifyAll(verifier, calls));
     spent.bare += await timed(() => verifyAllBare(bare));
     spent.count += calls.length;
@@ -85,8 +88,8 @@ function measuresOf(perRound: readonly Spent[]): Measure[] {
     range: range(of),
   });
   return [
-    micros('agent’s verification (credential and proof)', whole),
-    micros('the two signatures in it, bare', bare),
+    micros('agent’s verification (credential, proof, receipt)', whole),
+    micros('the three signatures in it, bare', bare),
     { name: 'ratio', value: median(ratios), unit: '', digits: 2, range: range(ratios), bar: { atMost: 1.5 } },
   ];
 }
@@ -106,13 +109,14 @@ async function verifyAllBare(signatures: readonly BareSignature[]): Promise<void
 }
 
 /** Calls at the door, each with a proof of its own: a proof counts once. */
-function presentations(engineer: EngineerKey, credential: string): Promise<Presented[]> {
+function presentations(engineer: EngineerKey, credential: string, receipt: string): Promise<Presented[]> {
   return Promise.all(
     Array.from({ length: batch }, async () => ({
       method: 'POST',
       url: doorUrl,
       authorization: [`DPoP ${credential}`],
       proof: [await engineer.proof('POST', doorUrl, { token: credential })],
+      receipt: [receipt],
       scope: 'device.inspect',
     })),
   );
@@ -123,7 +127,12 @@ async function newDoor(
   keys: BrokerKeys,
   jwksUri: string,
   engineer: EngineerKey,
-): Promise<{ readonly verifier: Verifier; readonly credential: string }> {
+): Promise<{
+  readonly verifier: Verifier;
+  readonly credential: string;
+  readonly receipt: string;
+  readonly checkpoint: BareSignature;
+}> {
   const now = Date.now();
   const [device, tenant] = [newId('device', now), newId('tenant', now)];
   const [person, grant] = [newId('person', now), newId('grant', now)];
@@ -152,7 +161,12 @@ async function newDoor(
     now: new Date(now - 10_000),
   });
   const { jwt } = await signCredential(keys.credential, claims!);
-  return { verifier: createVerifier({ issuer, device, tenant, keys: brokerKeys, liveGrants }), credential: jwt };
+  const ledger = newTestLedger();
+  const receipt = await ledger.header(jwt);
+  const verifier = createVerifier({ issuer, device, tenant, keys: brokerKeys, liveGrants, ledgerKey: ledger.vkey });
+  const text = Buffer.from(receipt, 'base64').toString('utf8');
+  const checkpoint = bareCheckpoint(parseNote(parseProofText(text).checkpoint).text, ledger.privateKey);
+  return { verifier, credential: jwt, receipt, checkpoint };
 }
 
 /** The key set of a broker, over HTTP as an agent fetches it. */

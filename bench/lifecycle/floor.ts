@@ -74,8 +74,9 @@ async function recordLifecycle({ config, databaseUrl, world, keyIds }: FloorStar
       transactions = await recordTransactions(async () => {
         const request = await steps.ask(connection, lifecycle);
         const grant = await steps.decide(connection, lifecycle, request);
-        credential = await steps.mint(connection, lifecycle, grant);
-        await steps.verify(lifecycle, grant, credential);
+        const minted = await steps.mint(connection, lifecycle, grant);
+        credential = minted.credential;
+        await steps.verify(lifecycle, grant, minted);
       });
     }
     const persons = new Set<string>([engineer.id, lead.id]);

@@ -60,8 +60,8 @@ export async function runOpen(
     const lifecycle = await anyLifecycle(world);
     const request = await timed(due, latencies.ask, (c) => steps.ask(c, lifecycle));
     const grant = await timed(due + pause, latencies.decide, (c) => steps.decide(c, lifecycle, request));
-    const credential = await timed(due + 2 * pause, latencies.mint, (c) => steps.mint(c, lifecycle, grant));
-    await steps.verify(lifecycle, grant, credential);
+    const minted = await timed(due + 2 * pause, latencies.mint, (c) => steps.mint(c, lifecycle, grant));
+    await steps.verify(lifecycle, grant, minted);
   };
 
   const until = performance.now() + seconds * 1_000;

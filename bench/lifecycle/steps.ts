@@ -26,10 +26,15 @@ export interface Steps {
   ask(connection: Connection, of: Lifecycle): Promise<string>;
   /** Approves as a lead. @returns the grant. */
   decide(connection: Connection, of: Lifecycle, request: string): Promise<Granted>;
-  /** @returns the credential. */
-  mint(connection: Connection, of: Lifecycle, grant: Granted): Promise<string>;
+  mint(connection: Connection, of: Lifecycle, grant: Granted): Promise<Minted>;
   /** The agent's whole verification, at the door of the device. */
-  verify(of: Lifecycle, grant: Granted, credential: string): Promise<void>;
+  verify(of: Lifecycle, grant: Granted, minted: Minted): Promise<void>;
+}
+
+/** A credential and the proof that it is in the ledger. */
+export interface Minted {
+  readonly credential: string;
+  readonly receipt: string;
 }
 
 /** What an answer says of the grant. */
@@ -67,9 +72,9 @@ export function createSteps(publicUrl: string, world: World, keyIds: readonly st
       const path = `/v1/grants/${grant.id}/credentials`;
       const dpop = await key.proof('POST', publicUrl + path);
       const minted = await post(connection, engineer, path, { device }, 201, { dpop });
-      return minted.credential as string;
+      return { credential: minted.credential as string, receipt: minted.receipt as string };
     },
-    async verify({ device, key }, grant, credential) {
+    async verify({ device, key }, grant, { credential, receipt }) {
       const { verifier, live } = doorOf(device);
       live.set(grant.id, liveGrantOf(grant));
       await verifier.verifyCredential({
@@ -77,6 +82,7 @@ export function createSteps(publicUrl: string, world: World, keyIds: readonly st
         url: door,
         authorization: [`DPoP ${credential}`],
         proof: [await key.proof('POST', door, { token: credential })],
+        receipt: [Buffer.from(receipt).toString('base64')],
         scope: 'device.inspect',
       });
       live.delete(grant.id);
@@ -88,8 +94,8 @@ export function createSteps(publicUrl: string, world: World, keyIds: readonly st
 export async function runLifecycle(steps: Steps, connection: Connection, of: Lifecycle): Promise<void> {
   const request = await steps.ask(connection, of);
   const grant = await steps.decide(connection, of, request);
-  const credential = await steps.mint(connection, of, grant);
-  await steps.verify(of, grant, credential);
+  const minted = await steps.mint(connection, of, grant);
+  await steps.verify(of, grant, minted);
 }
 
 const engineerKeys: Promise<EngineerKey>[] = [];
@@ -141,7 +147,10 @@ function newDoor(issuer: string, world: World, keys: BrokerKeys, keyIds: readonl
     live: (grant, person, scopes) => findLive(list, { grant, person, scopes, now: Date.now() }),
     onChange: () => () => false,
   };
-  return { verifier: createVerifier({ issuer, device, tenant: world.tenant, keys, liveGrants }), live };
+  return {
+    verifier: createVerifier({ issuer, device, tenant: world.tenant, keys, liveGrants, ledgerKey: world.ledgerKey }),
+    live,
+  };
 }
 
 function liveGrantOf({ id, person, scopes, startsAt, expiresAt }: Granted): LiveGrant {

@@ -15,6 +15,8 @@ export interface World {
   readonly engineers: readonly Caller[];
   readonly leads: readonly Caller[];
   readonly devices: readonly DeviceId[];
+  /** The ledger's key, as every device learned it. */
+  readonly ledgerKey: string;
 }
 
 const provider = { employer: 'provider', region: 'EU', trainingValidUntil: '2099-01-01T00:00:00Z' };
@@ -30,6 +32,7 @@ export async function makeWorld(url: string, issuer: TestIssuer, devices: number
   const slug = 'contoso';
   const { id: tenant } = await must(first, operator, 'PUT', `/v1/tenants/${slug}`, { name: slug, region: 'EU' });
   const enrolled: DeviceId[] = [];
+  let ledgerKey = '';
   let begun = 0;
   await Promise.all(
     connections.map(async (connection) => {
@@ -40,13 +43,14 @@ export async function makeWorld(url: string, issuer: TestIssuer, devices: number
         const answer = await connection.call('POST', '/v1/devices', {}, await device.enrolment(code));
         if (answer.status !== 201) throw new Error(`a device was not enrolled: ${JSON.stringify(answer.body)}`);
         enrolled.push(answer.body.id as DeviceId);
+        ledgerKey = answer.body.ledgerKey as string;
       }
     }),
   );
   const engineers = await callers(first, issuer, engineerCount, 'engineer', 'room-ops');
   const leads = await callers(first, issuer, leadCount, 'lead', 'room-leads');
   for (const connection of connections) connection.close();
-  return { tenant: tenant as TenantId, engineers, leads, devices: enrolled };
+  return { tenant: tenant as TenantId, engineers, leads, devices: enrolled, ledgerKey };
 }
 
 async function callers(
