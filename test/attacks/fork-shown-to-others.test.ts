@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { decodeJwt } from 'jose';
-import { Client } from 'pg';
 import { parseProofText } from '../../src/ledger/proof-text.ts';
 import { verifyReceipt, type ReceiptClaims, type ReceiptVerdict } from '../../src/ledger/receipt.ts';
 import { parseVkey } from '../../src/ledger/vkey.ts';
 import { loadKeys } from '../../src/credentials/keys.ts';
 import { openDirectoryVault } from '../../src/credentials/vault.ts';
 import { startBroker, type RunningBroker, type ServeLog } from '../../src/serve.ts';
+import { takeBackup } from '../support/backup.ts';
 import { newTestBroker, people, type Reply, type TestBroker } from '../support/broker.ts';
 import { newEngineerKey } from '../support/engineer.ts';
 import { newTestWitness, type TestWitness } from '../witness/support.ts';
@@ -60,36 +60,6 @@ async function callAt(url: string, path: string, body: object, headers: Record<s
   return { status: response.status, body: await response.json(), headers: response.headers };
 }
 
-/** A copy of the database as it is now, under another name. */
-async function copyDatabase(): Promise<string> {
-  const { name, superuserUrl, appUrl } = honest.database;
-  const copy = `${name}_fork`;
-  const at = new URL(superuserUrl);
-  at.pathname = '/postgres';
-  const client = new Client({ connectionString: at.href });
-  await client.connect();
-  try {
-    await client.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`);
-    await client.query('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1', [name]);
-    await client.query(`CREATE DATABASE ${copy} TEMPLATE ${name} OWNER latchkey_admin`);
-  } finally {
-    await client.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS true`);
-    await client.end();
-  }
-  const url = new URL(appUrl);
-  url.pathname = `/${copy}`;
-  return url.href;
-}
-
-async function dropCopy(): Promise<void> {
-  const at = new URL(honest.database.superuserUrl);
-  at.pathname = '/postgres';
-  const client = new Client({ connectionString: at.href });
-  await client.connect();
-  await client.query(`DROP DATABASE IF EXISTS ${honest.database.name}_fork WITH (FORCE)`);
-  await client.end();
-}
-
 const lines: { message: string }[] = [];
 const say = (_: object, message: string) => void lines.push({ message });
 const log = { info: say, warn: say, error: say } as unknown as ServeLog;
@@ -119,10 +89,10 @@ test('the receipts of an honest broker carry the witness’s word, and an agent 
 });
 
 test('a broker with a copy of database and keys cannot show some people another history', async () => {
-  const url = await copyDatabase();
+  const backup = await takeBackup(honest.database);
   const secrets = { directory: join(directory, 'copied-secrets') };
   await cp(honest.config.secrets.directory, secrets.directory, { recursive: true });
-  const config = { ...honest.config, database: { url, poolSize: 5 }, secrets };
+  const config = { ...honest.config, database: { url: backup.appUrl, poolSize: 5 }, secrets };
   const listen = { host: '127.0.0.1', port: 0 };
   const forks: RunningBroker[] = [];
   try {
@@ -157,7 +127,7 @@ test('a broker with a copy of database and keys cannot show some people another 
     assert.equal((await mint(asking.url, grant)).status, 503);
   } finally {
     await Promise.all(forks.map((fork) => fork.stop()));
-    await dropCopy();
+    await backup.drop();
   }
 
   // The true history goes on.
