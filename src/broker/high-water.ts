@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { Vault } from '../credentials/vault.ts';
-import { hashLength, sameHash } from '../ledger/merkle.ts';
+import { emptyRoot, sameHash } from '../ledger/merkle.ts';
 import { treeRoot } from '../ledger/merkle-proof.ts';
 import { nodesOfTiles } from '../ledger/tile-reader.ts';
 import { findLedgerState, findTile, type LedgerState } from '../store/ledger.ts';
@@ -17,7 +17,7 @@ export interface HighWater {
    * the database is behind, unless an operator has accepted the loss of that tree before.
    * @returns whether it counts.
    */
-  contradicted(size: number): Promise<boolean>;
+  contradicted(witness: string, size: number): Promise<boolean>;
   /** Writes what is not yet written. */
   flush(): Promise<void>;
   readonly behind: () => boolean;
@@ -37,17 +37,21 @@ interface Mark {
   readonly root: Buffer;
   /** How often an operator has accepted a database that was behind. */
   readonly accepted: number;
-  /** The largest tree that was lost with an operator's word: who still knows it says nothing new. */
-  readonly lost: number;
+  /** By the key of a witness, the size of the tree that it has seen and the database does not have. */
+  readonly claims: Sizes;
+  /** What was lost with an operator's word: who still knows it says nothing new. A witness that lied is passed over alone. */
+  readonly lost: Sizes;
 }
 
-/** Stands for a root that nobody here knows: no tree has it. */
-const unknownRoot = Buffer.alloc(hashLength);
+type Sizes = Readonly<Record<string, number>>;
+const unmarked: Mark = { size: 0, root: emptyRoot, accepted: 0, claims: {}, lost: {} };
+/** In `lost`, the largest tree that is known of without any witness. */
+const ownMark = 'own';
 
 /** Reads the mark and holds the database against it. */
 export async function openHighWater(vault: Vault, runner: Runner, warn: (message: string) => void): Promise<HighWater> {
   let mark = await readMark(vault);
-  let behind = mark !== null && !(await reaches(runner, mark));
+  let behind = mark !== null && !(await holds(runner, mark));
   let written = mark;
   let writing: Promise<void> | null = null;
   let timer: NodeJS.Timeout | undefined;
@@ -65,7 +69,7 @@ export async function openHighWater(vault: Vault, runner: Runner, warn: (message
   /** Looks whether an operator has accepted the database. Other brokers' marks say nothing of that. */
   const lookAgain = async (): Promise<void> => {
     const found = await readMark(vault);
-    if (!found || found.accepted <= (mark?.accepted ?? 0) || !(await reaches(runner, found))) return;
+    if (!found || found.accepted <= (mark?.accepted ?? 0) || !(await holds(runner, found))) return;
     mark = found;
     written = found;
     behind = false;
@@ -99,15 +103,14 @@ export async function openHighWater(vault: Vault, runner: Runner, warn: (message
     },
     raise({ size, root }) {
       if (mark && size <= mark.size) return;
-      mark = { size, root, accepted: mark?.accepted ?? 0, lost: mark?.lost ?? 0 };
+      mark = { ...(mark ?? unmarked), size, root };
       timer ??= setTimeout(() => void flush().catch((error: unknown) => warn(String(error))), writeEvery).unref();
     },
-    async contradicted(size) {
-      if (size <= (mark?.lost ?? 0)) return false;
-      if (behind) return true;
+    async contradicted(witness, size) {
+      const { claims, lost } = (mark ??= unmarked);
+      if (size <= Math.max(lost[ownMark] ?? 0, lost[witness] ?? 0)) return false;
       behind = true;
-      const { accepted = 0, lost = 0 } = mark ?? {};
-      mark = { size: Math.max(size, mark?.size ?? 0), root: unknownRoot, accepted, lost };
+      mark = { ...mark, claims: { ...claims, [witness]: size } };
       await writing;
       await writeMark(vault, mark);
       return true;
@@ -119,19 +122,30 @@ export async function openHighWater(vault: Vault, runner: Runner, warn: (message
 async function readMark(vault: Vault): Promise<Mark | null> {
   const text = await vault.get(secretName);
   if (text === null) return null;
-  const { size, root, accepted = 0, lost = 0 } = JSON.parse(text) as Readonly<Record<string, unknown>>;
-  const isMark = [size, accepted, lost].every(Number.isSafeInteger) && typeof root === 'string';
+  const { size, root, accepted = 0, claims = {}, lost = {} } = JSON.parse(text) as Readonly<Record<string, unknown>>;
+  const isMark =
+    [size, accepted].every(Number.isSafeInteger) && typeof root === 'string' && [claims, lost].every(areSizes);
   if (!isMark) throw new Error(`the secret \`${secretName}\` is not a mark`);
   return {
     size: size as number,
     root: Buffer.from(root, 'base64'),
     accepted: accepted as number,
-    lost: lost as number,
+    claims: claims as Sizes,
+    lost: lost as Sizes,
   };
+}
+
+function areSizes(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.values(value).every(Number.isSafeInteger);
 }
 
 async function writeMark(vault: Vault, { root, ...rest }: Mark): Promise<void> {
   await vault.replace(secretName, JSON.stringify({ ...rest, root: root.toString('base64') }));
+}
+
+/** True when the database has all that is known to have been signed. */
+async function holds(runner: Runner, mark: Mark): Promise<boolean> {
+  return Object.keys(mark.claims).length === 0 && reaches(runner, mark);
 }
 
 /** True when the database's tree has the marked one as its beginning. */
@@ -159,14 +173,15 @@ export interface Rollback {
 /** What the database is behind by; null when it is not. */
 export async function findRollback(vault: Vault, runner: Runner): Promise<Rollback | null> {
   const mark = await readMark(vault);
-  if (!mark || (await reaches(runner, mark))) return null;
-  return { from: mark.size, to: (await findLedgerState(runner)).size };
+  if (!mark || (await holds(runner, mark))) return null;
+  return { from: Math.max(mark.size, ...Object.values(mark.claims)), to: (await findLedgerState(runner)).size };
 }
 
 /** Moves the mark back to where the database is. Brokers that wait for it go on within a second or two. */
 export async function moveMarkBack(vault: Vault, runner: Runner): Promise<void> {
   const mark = await readMark(vault);
   const { size, root } = await findLedgerState(runner);
-  const lost = Math.max(mark?.size ?? 0, mark?.lost ?? 0);
-  await writeMark(vault, { size, root, accepted: (mark?.accepted ?? 0) + 1, lost });
+  const { accepted, claims, lost, size: marked } = mark ?? unmarked;
+  const known = { ...lost, ...claims, [ownMark]: Math.max(marked, lost[ownMark] ?? 0) };
+  await writeMark(vault, { size, root, accepted: accepted + 1, claims: {}, lost: known });
 }

@@ -183,7 +183,7 @@ export function openWitnesses(options: {
   };
 
   const contradict = async (witness: WitnessAddress, size: number): Promise<null> => {
-    const counts = await highWater.contradicted(size);
+    const counts = await highWater.contradicted(keyName(witness.key), size);
     if (!counts) throw new Error('the witness still knows the tree that was lost');
     log.error(
       { witness: witness.url, size },

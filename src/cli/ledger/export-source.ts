@@ -1,7 +1,8 @@
-import { open, type FileHandle } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
+import { open } from 'node:fs/promises';
 import type { LedgerSource } from '../../ledger/audit-source.ts';
 import { canonicalJson } from '../../ledger/canonical.ts';
+import { parseCheckpoint } from '../../ledger/checkpoint.ts';
+import { parseNote } from '../../ledger/note.ts';
 import { Failure } from '../failure.ts';
 
 /** The first line of an export. */
@@ -14,7 +15,11 @@ export interface Manifest {
   readonly checkpoint: string;
 }
 
-const batch = 1_024;
+/** Read at once, in bytes: more than any line. */
+const chunk = 1_048_576;
+const longestLine = 524_288;
+const newline = 0x0a;
+const closing = 0x7d;
 
 /** The line of an entry. What is no canonical event, as nothing in a ledger should be, is written as base64. */
 export function formatEntryLine(index: number, bytes: Uint8Array): string {
@@ -36,19 +41,48 @@ export async function openLedgerExport(path: string): Promise<LedgerSource> {
   const file = await open(path).catch((cause: NodeJS.ErrnoException) => {
     throw new Failure('usage', `\`${path}\` cannot be read (${cause.code ?? cause.message})`, { cause });
   });
-  const lines = createInterface({ input: file.createReadStream({ autoClose: false }), crlfDelay: Infinity });
-  const reader = lines[Symbol.asyncIterator]();
-  const manifest = readManifest(path, (await reader.next()).value);
+  const lines = linesOf(file.createReadStream({ autoClose: false, highWaterMark: chunk }));
+  // The first chunk begins with the manifest, which is shorter than that.
+  const [first, ...rest] = (await lines.next()).value ?? [];
+  const manifest = readManifest(path, first?.toString('utf8'));
+  const size = parseCheckpoint(parseNote(manifest.checkpoint).text).size;
+  let more = false;
   return {
     checkpoint: manifest.checkpoint,
-    entries: (from, to) => readEntries(reader, from, to),
-    close: () => close(file, lines),
+    async *entries(from, to) {
+      let index = 0;
+      for (let batch = rest; index < to; batch = (await lines.next()).value ?? []) {
+        // What comes after a line that is missing belongs to no index.
+        if (batch.length === 0) return;
+        more = index + batch.length > size;
+        const entries = batch.slice(0, to - index).map((line, place) => readEntry(index + place, line));
+        yield entries.slice(Math.max(0, from - index));
+        index += entries.length;
+      }
+      more ||= to === size && !(await lines.next()).done;
+    },
+    leftovers: async () => ({ unplaced: [], lost: [], waiting: 0, beyond: more ? size : null }),
+    close: () => file.close(),
   };
 }
 
-async function close(file: FileHandle, lines: { close(): void }): Promise<void> {
-  lines.close();
-  await file.close();
+/** The lines of a stream, as many at a time as come together. */
+async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer[], undefined, undefined> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const bytes of stream) {
+    const whole = rest.length === 0 ? bytes : Buffer.concat([rest, bytes]);
+    const lines: Buffer[] = [];
+    let begin = 0;
+    for (let end = whole.indexOf(newline); end >= 0; end = whole.indexOf(newline, begin)) {
+      lines.push(whole.subarray(begin, end));
+      begin = end + 1;
+    }
+    rest = whole.subarray(begin);
+    if (rest.length > longestLine)
+      throw new Failure('usage', 'the file has a line that is longer than any of an export');
+    if (lines.length > 0) yield lines;
+  }
+  if (rest.length > 0) yield [rest];
 }
 
 function readManifest(path: string, line: string | undefined): Manifest {
@@ -63,34 +97,14 @@ function readManifest(path: string, line: string | undefined): Manifest {
   });
 }
 
-/** Entries in the order of their lines: the file is read once, from its beginning. */
-async function* readEntries(
-  lines: AsyncIterator<string>,
-  from: number,
-  to: number,
-): AsyncGenerator<(Uint8Array | null)[], void, undefined> {
-  let entries: (Uint8Array | null)[] = [];
-  for (let index = 0; index < to; index++) {
-    const { value, done } = await lines.next();
-    const entry = done ? null : readEntry(index, value);
-    if (index >= from) entries.push(entry);
-    if (entries.length === batch || entry === null) {
-      yield entries;
-      entries = [];
-    }
-    // What comes after a line that is missing belongs to no index.
-    if (entry === null) return;
-  }
-  if (entries.length > 0) yield entries;
-}
-
 /** The bytes of the entry that a line holds; null when it is not that of this index. */
-function readEntry(index: number, line: string): Uint8Array | null {
+function readEntry(index: number, line: Buffer): Uint8Array | null {
   const begin = `{"index":${index},"event":`;
   // As it is written here, the event's own bytes stand in the line.
-  if (line.startsWith(begin) && line.endsWith('}')) return Buffer.from(line.slice(begin.length, -1));
+  if (line.toString('latin1', 0, begin.length) === begin && line.at(-1) === closing)
+    return line.subarray(begin.length, -1);
   try {
-    const entry = JSON.parse(line) as { index?: unknown; event?: unknown; bytes?: unknown };
+    const entry = JSON.parse(line.toString('utf8')) as { index?: unknown; event?: unknown; bytes?: unknown };
     if (entry.index !== index) return null;
     return typeof entry.bytes === 'string'
       ? Buffer.from(entry.bytes, 'base64')
