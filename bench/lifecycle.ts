@@ -8,12 +8,12 @@ import { startTestIssuer } from '../test/support/issuer.ts';
 import { brokerConfig, freePort, startBrokerProcess } from './lifecycle/broker-process.ts';
 import type { FloorAnswer, FloorOrder, FloorStart } from './lifecycle/floor.ts';
 import { runClosed, runOpen } from './lifecycle/load.ts';
-import { processorSeconds, residentMegabytes } from './lifecycle/processes.ts';
+import { processorSeconds, residentMegabytes, watchOthers } from './processes.ts';
 import { createSteps } from './lifecycle/steps.ts';
 import { makeWorld } from './lifecycle/world.ts';
 import { thisMachine } from './machine.ts';
 import type { BenchOptions } from './main.ts';
-import type { Measure, Report } from './report.ts';
+import { othersMeasure, type Measure, type Report } from './report.ts';
 import { scratchDirectory } from './scratch.ts';
 import { median, quantile, range } from './statistics.ts';
 
@@ -51,22 +51,15 @@ export async function benchLifecycle(options: BenchOptions): Promise<Report> {
     progress('warming up');
     await runClosed(publicUrl, steps, world, { concurrency, seconds: 2 * seconds });
     await floor.run({ concurrency, seconds });
+    const others = watchOthers();
     const perRound: Round[] = [];
     for (let round = 1; round <= rounds; round++) {
-      const used = [processorSeconds(broker.pid)];
+      const used = [usage(broker.pid, floor.pid)];
       const ofBroker = await runClosed(publicUrl, steps, world, { concurrency, seconds });
-      used.push(processorSeconds(broker.pid));
+      used.push(usage(broker.pid, floor.pid));
       const ofFloor = await floor.run({ concurrency, seconds });
-      used.push(processorSeconds(broker.pid));
-      const [before, between, after] = used;
-      const processor =
-        before && between && after
-          ? {
-              broker: (between.own - before.own) / (ofBroker * seconds),
-              postgres: (between.below - before.below) / (ofBroker * seconds),
-              floorPostgres: (after.below - between.below) / (ofFloor * seconds),
-            }
-          : null;
+      used.push(usage(broker.pid, floor.pid));
+      const processor = costs(used, ofBroker * seconds, ofFloor * seconds);
       perRound.push({ broker: ofBroker, floor: ofFloor, processor });
       progress(`round ${round}: broker ${ofBroker.toFixed(0)}/s, floor ${ofFloor.toFixed(0)}/s`);
     }
@@ -88,7 +81,7 @@ export async function benchLifecycle(options: BenchOptions): Promise<Report> {
         devices,
         people: world.engineers.length + world.leads.length,
       },
-      measures: [...throughput(perRound), ...latencies(slices), ...idle],
+      measures: [...throughput(perRound), ...latencies(slices), ...idle, ...othersMeasure(others())],
     };
   } finally {
     for (const step of undo.toReversed()) await step();
@@ -99,8 +92,39 @@ interface Round {
   /** Lifecycles a second. */
   readonly broker: number;
   readonly floor: number;
-  /** Seconds of processor for a lifecycle, where the system tells. */
-  readonly processor: { readonly broker: number; readonly postgres: number; readonly floorPostgres: number } | null;
+  readonly processor: Costs | null;
+}
+
+/** Seconds of processor used so far. */
+interface Usage {
+  readonly load: number;
+  readonly broker: number;
+  readonly postgres: number;
+  readonly floor: number;
+}
+
+/** Seconds of processor for a lifecycle, by who uses them. */
+interface Costs extends Usage {
+  readonly postgresUnderFloor: number;
+}
+
+function usage(broker: number, floor: number): Usage | null {
+  const [ofBroker, ofFloor] = [processorSeconds(broker), processorSeconds(floor)];
+  const { user, system } = process.cpuUsage();
+  if (!ofBroker || !ofFloor) return null;
+  return { load: (user + system) / 1e6, broker: ofBroker.own, postgres: ofBroker.below, floor: ofFloor.own };
+}
+
+function costs(used: readonly (Usage | null)[], byBroker: number, byFloor: number): Costs | null {
+  const [before, between, after] = used;
+  if (!before || !between || !after) return null;
+  return {
+    load: (between.load - before.load) / byBroker,
+    broker: (between.broker - before.broker) / byBroker,
+    postgres: (between.postgres - before.postgres) / byBroker,
+    floor: (after.floor - between.floor) / byFloor,
+    postgresUnderFloor: (after.postgres - between.postgres) / byFloor,
+  };
 }
 
 function throughput(perRound: readonly Round[]): Measure[] {
@@ -137,8 +161,16 @@ function processorTime(perRound: readonly Round[]): Measure[] {
       used.map(({ postgres }) => postgres),
     ),
     millis(
+      'the load',
+      used.map(({ load }) => load),
+    ),
+    millis(
+      'the floor',
+      used.map(({ floor }) => floor),
+    ),
+    millis(
       'PostgreSQL under the floor',
-      used.map(({ floorPostgres }) => floorPostgres),
+      used.map(({ postgresUnderFloor }) => postgresUnderFloor),
     ),
   ];
 }
@@ -185,6 +217,7 @@ async function measureStarts(
 interface Floor {
   /** The statements of a lifecycle, by name. */
   readonly recorded: string;
+  readonly pid: number;
   /** @returns lifecycles a second. */
   run(order: FloorOrder): Promise<number>;
   stop(): void;
@@ -203,6 +236,7 @@ async function startFloor(start: FloorStart): Promise<Floor> {
       if (!('perSecond' in answer)) throw new Error('the floor gave another answer');
       return answer.perSecond;
     },
+    pid: child.pid!,
     stop: () => {
       if (child.connected) child.disconnect();
     },

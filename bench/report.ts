@@ -13,6 +13,11 @@ export interface Measure {
   readonly bar?: { readonly atLeast: number } | { readonly atMost: number };
 }
 
+/** How much of the machine other programs took meanwhile; nothing where the system does not tell. */
+export function othersMeasure(percent: number | null): Measure[] {
+  return percent === null ? [] : [{ name: 'processors taken by other programs', value: percent, unit: '%', digits: 0 }];
+}
+
 export interface Report {
   readonly benchmark: string;
   readonly machine: Machine;

@@ -19,7 +19,8 @@ import { newId } from '../src/domain/ids.ts';
 import { newEngineerKey, type EngineerKey } from '../test/support/engineer.ts';
 import { thisMachine } from './machine.ts';
 import type { BenchOptions } from './main.ts';
-import type { Measure, Report } from './report.ts';
+import { watchOthers } from './processes.ts';
+import { othersMeasure, type Measure, type Report } from './report.ts';
 import { scratchDirectory } from './scratch.ts';
 import { bareCheckpoint, bareSignature, verifyBare, type BareSignature } from './signatures.ts';
 import { parseNote } from '../src/ledger/note.ts';
@@ -40,6 +41,7 @@ export async function benchVerify({ seconds, rounds, progress }: BenchOptions): 
   const jwks = await serveJwks([keys.credential, keys.statement]);
   try {
     const engineer = await newEngineerKey();
+    const others = watchOthers();
     const perRound: Spent[] = [];
     for (let round = 0; round <= rounds; round++) {
       const spent = await measure(keys, jwks.url, engineer, seconds);
@@ -48,7 +50,12 @@ export async function benchVerify({ seconds, rounds, progress }: BenchOptions): 
       if (round > 0) perRound.push(spent);
     }
     const setting = { rounds, 'seconds each': seconds };
-    return { benchmark: 'verify', machine: thisMachine(), setting, measures: measuresOf(perRound) };
+    return {
+      benchmark: 'verify',
+      machine: thisMachine(),
+      setting,
+      measures: [...measuresOf(perRound), ...othersMeasure(others())],
+    };
   } finally {
     jwks.close();
     scratch.remove();

@@ -122,6 +122,8 @@ function isProofId(value: unknown): boolean {
 }
 
 function isSameUri(htu: unknown, url: string): boolean {
+  // Nearly always they are the same text, and what normalization would make of it does not matter.
+  if (htu === url) return true;
   const expected = normalizeHttpUri(url);
   return typeof htu === 'string' && expected !== null && normalizeHttpUri(htu) === expected;
 }

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 
 /** Memory that a process itself has resident, in MB of a million bytes. Its children are not counted. */
 export function residentMegabytes(pid: number): number {
@@ -28,6 +29,29 @@ export function processorSeconds(pid: number): { readonly own: number; readonly 
   };
   const below = [...parents.keys()].filter(isBelow).map((child) => used(child, true));
   return { own: used(pid, false), below: below.reduce((sum, seconds) => sum + seconds, 0) };
+}
+
+/**
+ * Begins to watch how much of the machine other programs take: what they take, the measured ones lack.
+ * @returns how to find out, in percent of all processors since; null where the system does not tell.
+ */
+export function watchOthers(): () => number | null {
+  const before = usedHere();
+  return () => {
+    const after = usedHere();
+    if (!before || !after) return null;
+    const others = after.busy - before.busy - (after.ours - before.ours);
+    return Math.max(0, (100 * others) / (after.all - before.all));
+  };
+}
+
+function usedHere(): { readonly all: number; readonly busy: number; readonly ours: number } | null {
+  const ours = processorSeconds(process.pid);
+  if (!ours) return null;
+  const times = cpus().map((processor) => processor.times);
+  const all = times.reduce((sum, { user, nice, sys, irq, idle }) => sum + user + nice + sys + irq + idle, 0) / 1_000;
+  const idle = times.reduce((sum, each) => sum + each.idle, 0) / 1_000;
+  return { all, busy: all - idle, ours: ours.own + ours.below };
 }
 
 /** User and system time, with that of children that have ended. */
