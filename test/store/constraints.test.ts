@@ -203,6 +203,8 @@ const attacks: Record<string, readonly string[]> = {
     (hashes) => `INSERT INTO ledger_tiles VALUES (0, 0, ${hashes})`,
   ),
   ledger_must_be_one: ['INSERT INTO ledger_state (singular) VALUES (false)'],
+  cosigned_size_must_be_positive: [`INSERT INTO ledger_cosignatures VALUES (0, 'w', 'c', E'— w AAAA\\n')`],
+  line_must_be_a_signature: [`INSERT INTO ledger_cosignatures VALUES (1, 'w', 'c', 'anything')`],
   root_must_be_sha256: [`UPDATE ledger_state SET root = 'short'`],
   ended_session_must_say_why: [session({ ended_at: 'now()' }), session({ end_cause: `'closed'` })],
   session_must_end_once: [
@@ -222,6 +224,11 @@ const elsewhere = [
   'ledger_entries_stay',
   'ledger_entries_are_not_truncated',
   'ledger_must_not_shrink',
+  'ledger_stays',
+  'ledger_is_not_truncated',
+  'ledger_tiles_stay',
+  'ledger_tiles_are_not_truncated',
+  'tile_must_only_grow',
 ];
 
 for (const [rule, statements] of Object.entries(attacks)) {

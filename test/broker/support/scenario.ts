@@ -121,7 +121,7 @@ export async function eventually<T>(look: () => Promise<T | null | undefined | f
 export async function tableCounts(broker: TestBroker): Promise<Record<string, number>> {
   const { rows } = await broker.sql.query<{ name: string }>(
     `SELECT table_name AS name FROM information_schema.tables
-     WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name NOT LIKE 'audit_events_%'`,
+     WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name NOT LIKE 'audit_events_%' AND table_name NOT LIKE 'ledger_%'`,
   );
   const counts = await Promise.all(
     rows.map(async ({ name }) => {
