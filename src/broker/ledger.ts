@@ -107,7 +107,17 @@ export function openLedger(options: {
   const poke = (): void => {
     timer ??= setTimeout(start, gather);
   };
-  const look = setInterval(start, lookEvery);
+  let signed = false;
+  const lookAround = async (): Promise<void> => {
+    if (running || closed) return;
+    try {
+      signed ||= (await findLedgerState(pool)).checkpoint !== null;
+      if (!signed || (await countWaiting(pool, 1)) > 0) start();
+    } catch (error) {
+      complain(error);
+    }
+  };
+  const look = setInterval(() => void lookAround(), lookEvery);
   look.unref();
   const listening = listenToLedger(pool, wake);
 
