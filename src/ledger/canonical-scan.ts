@@ -27,13 +27,16 @@ function scanValue(bytes: Uint8Array, at: number, depth: number): number {
   return literal?.every((byte, place) => bytes[at + place] === byte) ? at + literal.length : -1;
 }
 
+/** What stands for itself in a string: ASCII, but for quotes, backslashes and control characters. */
+const plain = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte >= 0x20 && byte <= 0x7e && byte !== quote && byte !== 0x5c ? 1 : 0,
+);
+
 function scanString(bytes: Uint8Array, begin: number): number {
-  for (let at = begin + 1; at < bytes.length; at++) {
-    const byte = bytes[at]!;
-    if (byte === quote) return at + 1;
-    if (byte < 0x20 || byte > 0x7e || byte === 0x5c) return -1;
-  }
-  return -1;
+  const { length } = bytes;
+  let at = begin + 1;
+  while (at < length && plain[bytes[at]!] === 1) at++;
+  return bytes[at] === quote ? at + 1 : -1;
 }
 
 function scanNumber(bytes: Uint8Array, begin: number): number {

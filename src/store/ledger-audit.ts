@@ -18,18 +18,30 @@ export async function openLedgerDatabase(url: string): Promise<LedgerSource> {
   const entries = await connect(url);
   try {
     const tiles = await connect(url);
+    const [forEntries, forTiles] = [inTurn(), inTurn()];
     const state = await tiles.query<{ checkpoint: string | null }>('SELECT checkpoint FROM ledger_state');
     return {
       checkpoint: state.rows[0]?.checkpoint ?? null,
-      entries: (from, to) => readAhead(rangesBetween(from, to, batch), batchesAhead, (range) => read(entries, range)),
-      tile: (level, index, width) => readTile(tiles, level, index, width),
-      leftovers: () => findLeftovers(tiles),
+      entries: (from, to) =>
+        readAhead(rangesBetween(from, to, batch), batchesAhead, (range) => forEntries(() => read(entries, range))),
+      tile: tileReader((wanted) => forTiles(() => readTiles(tiles, wanted))),
+      leftovers: () => forTiles(() => findLeftovers(tiles)),
       close: async () => void (await Promise.all([entries.end(), tiles.end()])),
     };
   } catch (error) {
     await entries.end();
     throw error;
   }
+}
+
+/** Does one thing after another, as a connection does. */
+function inTurn(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const done = last.then(work, work);
+    last = done;
+    return done;
+  };
 }
 
 async function connect(url: string): Promise<Client> {
@@ -61,13 +73,43 @@ async function read(client: Client, [from, to]: readonly [number, number]): Prom
   return entries;
 }
 
-async function readTile(client: Client, level: number, index: number, width: number): Promise<Uint8Array | null> {
-  const found = await client.query<{ hashes: Buffer }>({
-    name: 'audit-tile',
-    text: 'SELECT substring(hashes FOR $3) AS hashes FROM ledger_tiles WHERE level = $1 AND index = $2',
-    values: [level, index, width * hashLength],
+interface Wanted {
+  readonly level: number;
+  readonly index: number;
+  readonly width: number;
+}
+
+/** Reads all the tiles that are asked for together with one query. */
+function tileReader(
+  read: (wanted: readonly Wanted[]) => Promise<Map<string, Uint8Array>>,
+): (level: number, index: number, width: number) => Promise<Uint8Array | null> {
+  let gathered: Wanted[] = [];
+  let reading: Promise<Map<string, Uint8Array>> | null = null;
+  return async (level, index, width) => {
+    gathered.push({ level, index, width });
+    reading ??= Promise.resolve().then(() => {
+      const wanted = gathered;
+      gathered = [];
+      reading = null;
+      return read(wanted);
+    });
+    return (await reading).get(`${level}/${index}`) ?? null;
+  };
+}
+
+async function readTiles(client: Client, wanted: readonly Wanted[]): Promise<Map<string, Uint8Array>> {
+  const found = await client.query<{ name: string; hashes: Buffer }>({
+    name: 'audit-tiles',
+    text: `SELECT level || '/' || index AS name, substring(hashes FOR length) AS hashes
+      FROM unnest($1::smallint[], $2::bigint[], $3::integer[]) AS of (level, index, length)
+      JOIN ledger_tiles USING (level, index)`,
+    values: [
+      wanted.map(({ level }) => level),
+      wanted.map(({ index }) => index),
+      wanted.map(({ width }) => width * hashLength),
+    ],
   });
-  return found.rows[0]?.hashes ?? null;
+  return new Map(found.rows.map(({ name, hashes }) => [name, hashes]));
 }
 
 /** Each answer is of one moment, so that what is just being written is not taken for something left over. */

@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { lockLedgerState } from '../../src/store/ledger.ts';
+import { openPool } from '../../src/store/pool.ts';
+import { inTransaction } from '../../src/store/transaction.ts';
+import { newTestBroker, type Reply, type TestBroker } from '../support/broker.ts';
+import { newEngineerKey, type EngineerKey } from '../support/engineer.ts';
+import { verify } from '../support/vandal.ts';
+
+let broker: TestBroker;
+let key: EngineerKey;
+let vkey: string;
+
+before(async () => {
+  broker = await newTestBroker({ brokers: 2 });
+  key = await newEngineerKey();
+  vkey = broker.brokers[0]!.context.keys.ledger.vkey;
+});
+after(() => broker.stop());
+
+/** Waits until every event has its position, and tells how long that took in milliseconds. */
+const settled = async (): Promise<number> => {
+  const began = performance.now();
+  while ((await broker.sql.query('SELECT FROM ledger_inbox LIMIT 1')).rowCount! > 0) {
+    assert.ok(performance.now() - began < 15_000, 'events still wait for their positions');
+    await sleep(5);
+  }
+  return performance.now() - began;
+};
+
+/** Nothing is lost, no position is left out or given twice, and all of it verifies. */
+const requireWhole = async (): Promise<void> => {
+  await settled();
+  const { rows } = await broker.sql.query(
+    `SELECT (SELECT count(*) FROM audit_events) AS events, (SELECT count(*) FROM ledger_entries) AS entries,
+       (SELECT count(DISTINCT event) FROM ledger_entries) AS different,
+       (SELECT coalesce(max(position) + 1, 0) FROM ledger_entries) AS next, (SELECT size FROM ledger_state) AS size`,
+  );
+  const { events, entries, different, next, size } = rows[0]!;
+  assert.deepEqual([entries, different, next, size], [events, events, events, events]);
+  const { exitCode, answer } = await verify('--database', broker.database.auditorUrl, '--key', vkey);
+  assert.equal(exitCode, 0, JSON.stringify(answer));
+};
+afterEach(requireWhole);
+
+const rename = (turn: string | number): Promise<Reply> =>
+  broker.call('olu', 'PUT', '/v1/tenants/fabrikam', { name: `Fabrikam ${turn}`, region: 'EU' });
+
+const mint = async (grant: { id: string; devices: string[] }): Promise<Reply> => {
+  const path = `/v1/grants/${grant.id}/credentials`;
+  const dpop = await key.proof('POST', broker.config.publicUrl + path);
+  return broker.call('ada', 'POST', path, { device: grant.devices[0] }, { headers: { dpop } });
+};
+
+test('two brokers that write and sequence at once never fork the ledger', async () => {
+  const grants = await Promise.all(Array.from({ length: 4 }, () => broker.grant('ada', 'remediate')));
+  const writers = Array.from({ length: 16 }, async (_, writer) => {
+    for (let turn = 0; turn < 12; turn++) {
+      if (writer % 4 === 0) assert.equal((await mint(grants[writer / 4])).status, 201);
+      else if (writer % 4 === 1) await broker.ask('ben', 'remediate');
+      else assert.equal((await rename(`${writer}-${turn}`)).status, 200);
+    }
+  });
+  await Promise.all(writers);
+});
+
+const once = 'FOR EACH STATEMENT EXECUTE FUNCTION fail_some()';
+
+/** Steps of the sequencer, by the trigger that meets them. */
+const sequencing = [
+  ['taking events out of the inbox', `TRIGGER breaks AFTER DELETE ON ledger_inbox ${once}`],
+  ['giving positions', `TRIGGER breaks AFTER INSERT ON ledger_entries ${once}`],
+  ['noting what entries speak of', `TRIGGER breaks AFTER INSERT ON ledger_subjects ${once}`],
+  ['growing tiles', `TRIGGER breaks AFTER INSERT OR UPDATE ON ledger_tiles ${once}`],
+  ['saving the tree', `TRIGGER breaks AFTER UPDATE ON ledger_state ${once}`],
+  [
+    'committing',
+    `CONSTRAINT TRIGGER breaks AFTER UPDATE ON ledger_state DEFERRABLE INITIALLY DEFERRED
+     FOR EACH ROW EXECUTE FUNCTION fail_some()`,
+  ],
+] as const;
+
+/** Makes the next `times` of what a trigger meets fail as on a full disk. @returns what mends it. */
+const breakDown = async (trigger: string, times: number): Promise<() => Promise<void>> => {
+  const [, table] = /ON (\w+)/.exec(trigger)!;
+  // A sequence counts also what is rolled back.
+  await broker.sql.query('CREATE SEQUENCE IF NOT EXISTS failures');
+  await broker.sql.query('ALTER SEQUENCE failures RESTART');
+  await broker.sql.query(
+    `CREATE OR REPLACE FUNCTION fail_some() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+       IF nextval('public.failures') <= ${times} THEN RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END IF;
+       RETURN NULL; END $$`,
+  );
+  await broker.sql.query(`CREATE ${trigger}`);
+  return async () => void (await broker.sql.query(`DROP TRIGGER breaks ON ${table}`));
+};
+
+describe('when one statement fails, the next attempt does it, and whoever waits for a receipt gets it', () => {
+  for (const [step, trigger] of sequencing) {
+    test(`while ${step}`, async () => {
+      const grant = await broker.grant('ada', 'remediate');
+      await settled();
+      const mend = await breakDown(trigger, 1);
+      const minted = await mint(grant);
+      assert.equal(minted.status, 201, JSON.stringify(minted.body));
+      const { rows } = await broker.sql.query('SELECT last_value FROM failures');
+      assert.ok(rows[0]!.last_value > 1, 'the failure was met, and then not');
+      await mend();
+    });
+  }
+});
+
+test('what cannot be filed for the ledger does not happen', async () => {
+  const mend = await breakDown(`TRIGGER breaks AFTER INSERT ON ledger_inbox ${once}`, 1_000_000);
+  const events = await broker.sql.query('SELECT FROM audit_events');
+  const requests = await broker.sql.query('SELECT FROM requests');
+  const body = { profile: 'remediate', devices: [broker.contoso.devices[0]!.id], duration: 'PT10M', reason: 'x' };
+  const asked = await broker.call('ada', 'POST', '/v1/requests', body);
+  assert.equal(asked.status, 503, JSON.stringify(asked.body));
+  assert.equal((await broker.sql.query('SELECT FROM audit_events')).rowCount, events.rowCount);
+  assert.equal((await broker.sql.query('SELECT FROM requests')).rowCount, requests.rowCount);
+  await mend();
+  assert.equal((await broker.call('ada', 'POST', '/v1/requests', body)).status, 201);
+});
+
+test('while the sequencer cannot run no credential is issued, ends are recorded, and then receipts come again', async () => {
+  const grant = await broker.grant('ada', 'remediate');
+  const other = await broker.grant('ben', 'remediate');
+  await settled();
+  const mend = await breakDown(`TRIGGER breaks AFTER UPDATE ON ledger_state ${once}`, 1_000_000);
+  const minting = mint(grant);
+  const short = (await broker.ask('ada', 'diagnose', { duration: 'PT1S' })).grant;
+  assert.equal((await broker.call('chloe', 'POST', `/v1/grants/${other.id}/revoke`, { reason: 'odd' })).status, 200);
+  const refused = await minting;
+  assert.equal(refused.status, 503, JSON.stringify(refused.body));
+  assert.equal(refused.body.credential, undefined);
+  assert.ok(Number(refused.headers.get('retry-after')) >= 1);
+  const recorded = await broker.events('grant.expired', 'grant.revoked');
+  assert.deepEqual(
+    recorded.filter((event) => [short.id, other.id].includes(event.grant)).map((event) => event.type),
+    ['grant.revoked', 'grant.expired'],
+  );
+  await mend();
+  assert.ok((await settled()) < 1_000);
+  assert.equal((await mint(grant)).status, 201);
+});
+
+test('a sequencer that is killed in the middle holds nobody up for a second', async () => {
+  await settled();
+  await broker.sql.query(
+    `CREATE OR REPLACE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$
+     BEGIN PERFORM pg_sleep(20); RETURN NEW; END $$`,
+  );
+  await broker.sql.query('CREATE TRIGGER dawdles BEFORE UPDATE ON ledger_state FOR EACH ROW EXECUTE FUNCTION dawdle()');
+  assert.equal((await rename('dawdle')).status, 200);
+  let killed = 0;
+  while (killed === 0) {
+    await sleep(5);
+    const { rowCount } = await broker.sql.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE datname = current_database() AND wait_event = 'PgSleep' AND application_name = 'latchkey'`,
+    );
+    killed = rowCount ?? 0;
+    // The next one is as quick as ever.
+    if (killed > 0) {
+      await broker.sql.query(
+        `CREATE OR REPLACE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$`,
+      );
+    }
+  }
+  assert.ok((await settled()) < 1_000);
+  await broker.sql.query('DROP TRIGGER dawdles ON ledger_state');
+});
+
+test('a sequencer that hangs with the ledger in its hands loses it within about a second', async () => {
+  await settled();
+  const pool = openPool({ url: broker.database.appUrl, size: 1 });
+  const stuck = inTransaction(pool, async (tx) => {
+    assert.ok(await lockLedgerState(tx));
+    await rename('stuck');
+    await sleep(3_000);
+    return tx.query('SELECT 1');
+  });
+  const lost = assert.rejects(stuck);
+  await sleep(50);
+  assert.ok((await settled()) < 2_000);
+  await lost;
+  await pool.end();
+});
+
+test('a bit that flips between writing and sequencing is refused, not signed', async () => {
+  await settled();
+  const state = async () => (await broker.sql.query('SELECT size, root, checkpoint FROM ledger_state')).rows[0];
+  const before = await state();
+  const vandal = await broker.sql.connect();
+  await vandal.query('BEGIN');
+  await vandal.query('SELECT FROM ledger_state FOR UPDATE');
+  assert.equal((await rename('flipped')).status, 200);
+  const { rows } = await vandal.query('SELECT event FROM ledger_inbox');
+  const flip = `UPDATE audit_events SET bytes = set_bit(bytes, 800, 1 - get_bit(bytes, 800)) WHERE id = $1`;
+  await vandal.query('ALTER TABLE audit_events DISABLE TRIGGER history_rows_stay');
+  await vandal.query(flip, [rows[0]!.event]);
+  await vandal.query('COMMIT');
+  const complaint = /is not as it was written/;
+  const said = (): boolean => broker.logLines.some((line) => complaint.test((line as { error?: string }).error ?? ''));
+  for (let i = 0; i < 100 && !said(); i++) await sleep(20);
+  assert.ok(said(), 'nobody said that the event is not as it was written');
+  assert.deepEqual(await state(), before, 'nothing is signed over it');
+  const { exitCode, answer } = await verify('--database', broker.database.auditorUrl, '--key', vkey);
+  assert.equal(exitCode, 1);
+  assert.match(answer.reason, new RegExp(`\`${rows[0]!.event}\` waits for a position and is not as it was written`));
+
+  await vandal.query(flip, [rows[0]!.event]);
+  await vandal.query('ALTER TABLE audit_events ENABLE ALWAYS TRIGGER history_rows_stay');
+  vandal.release();
+});

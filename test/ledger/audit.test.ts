@@ -1,0 +1,255 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { newId } from '../../src/domain/ids.ts';
+import { createAudit, firstDifference, Offence } from '../../src/ledger/audit.ts';
+import { canonicalJson } from '../../src/ledger/canonical.ts';
+import { rootOfLeaves, leafHash } from '../../src/ledger/merkle.ts';
+
+type Event = Record<string, unknown>;
+
+const start = Date.parse('2026-03-01T09:00:00.000Z');
+const iso = (seconds: number): string => new Date(start + seconds * 1_000).toISOString();
+const made = <K extends Parameters<typeof newId>[0]>(kind: K, seconds: number) => newId(kind, start + seconds * 1_000);
+
+const [ada, chloe, priya, zed] = [made('person', 0), made('person', 0), made('person', 0), made('person', 0)];
+const [room, lobby] = [made('device', 0), made('device', 0)];
+const tenant = made('tenant', 0);
+const request = made('request', 0);
+const more = made('request', 60);
+const grant = made('grant', 20);
+const jti = made('credential', 30);
+const session = made('session', 31);
+const hash = 'a'.repeat(43);
+const decision = { policy: 'sha256:0', policies: ['team'], inputs: hash };
+const scopes = ['device.inspect', 'usb.reset'];
+const person = (id: string) => ({ kind: 'person', id });
+const broker = { kind: 'broker', id: 'broker' };
+const device = { kind: 'device', id: room };
+
+const event = (seconds: number, type: string, actor: object, fact: object): Event => ({
+  v: 1,
+  id: made('event', seconds),
+  type,
+  at: iso(seconds),
+  region: 'EU',
+  tenant,
+  actor,
+  ...fact,
+});
+const asking = { profile: 'remediate', devices: [room, lobby], scopes, dataClasses: [], startsAt: null, reason: hash };
+const states = (type: string, more: object = {}): object => {
+  const claims = { iss: room, type, session, grant, person: ada, credential: hash, credentialId: jti, ...more };
+  const statement = `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.c2ln`;
+  return { device: room, session, grant, statement };
+};
+
+/** A whole life, by name; later ones may be left out, changed or repeated. */
+const story: Readonly<Record<string, Event>> = {
+  submitted: event(0, 'request.submitted', person(ada), {
+    ...asking,
+    request,
+    duration: 600,
+    stages: [
+      { name: 'lead', from: ['room-leads'], needs: 1 },
+      { name: 'privacy', from: ['privacy-office'], needs: 1 },
+    ],
+    lapsesAt: iso(3_600),
+    extends: null,
+    ticket: null,
+    decisions: [decision],
+  }),
+  lead: event(10, 'request.approved', person(chloe), { request, stage: 'lead', comment: null, narrow: null, decision }),
+  privacy: event(20, 'request.approved', person(priya), {
+    request,
+    stage: 'privacy',
+    comment: null,
+    narrow: { duration: 300, devices: [room] },
+    decision,
+  }),
+  started: event(20, 'grant.started', broker, {
+    grant,
+    request,
+    person: ada,
+    profile: 'remediate',
+    devices: [room],
+    scopes,
+    startsAt: iso(20),
+    expiresAt: iso(320),
+    decisions: [decision],
+  }),
+  issued: event(30, 'credential.issued', person(ada), {
+    credential: hash,
+    jti,
+    grant,
+    device: room,
+    person: ada,
+    scopes,
+    iat: start / 1_000 + 30,
+    nbf: start / 1_000 + 30,
+    exp: start / 1_000 + 320,
+    decision: hash,
+  }),
+  session: event(31, 'session.started', device, states('session.started')),
+  more: event(60, 'request.submitted', person(ada), {
+    ...asking,
+    request: more,
+    duration: 60,
+    stages: [],
+    lapsesAt: iso(320),
+    extends: grant,
+    ticket: null,
+    decisions: [decision],
+  }),
+  extended: event(60, 'grant.extended', broker, { grant, request: more, from: iso(320), to: iso(380) }),
+  revoked: event(90, 'grant.revoked', person(chloe), { grant, reason: hash, cause: 'person', decision }),
+  ended: event(91, 'session.ended', device, states('session.ended')),
+};
+
+const bytesOf = (event: Event): Buffer => Buffer.from(canonicalJson(event));
+
+/** Audits events in order. @returns the first offence, or null. */
+const audit = (events: readonly Event[]): Offence | null => {
+  const audit = createAudit();
+  try {
+    for (const event of events) audit.entry(bytesOf(event));
+    audit.finish();
+    return null;
+  } catch (error) {
+    assert.ok(error instanceof Offence, String(error));
+    return error;
+  }
+};
+
+/** The story with some of its events changed, left out (null), or followed by others. */
+const told = (changes: Readonly<Record<string, object | null>>, ...after: Event[]): Event[] => [
+  ...Object.entries(story).flatMap(([name, event]) => (changes[name] === null ? [] : [{ ...event, ...changes[name] }])),
+  ...after,
+];
+const places = Object.keys(story);
+const at = (name: string): number => places.indexOf(name);
+
+test('a whole life holds, and so do its tiles and its root', () => {
+  const audit = createAudit();
+  const leaves = told({}).map(bytesOf);
+  for (const leaf of leaves) audit.entry(leaf);
+  const [tile] = audit.edgeTiles();
+  const hashes = leaves.map(leafHash);
+  assert.deepEqual(tile!.hashes, Buffer.concat(hashes));
+  assert.equal(firstDifference(tile!, Buffer.concat(hashes)), null);
+  assert.equal(firstDifference(tile!, Buffer.concat(hashes.with(4, hashes[0]!))), 4);
+  assert.equal(firstDifference(tile!, Buffer.concat(hashes.slice(0, 6))), 6);
+  assert.equal(firstDifference(tile!, null), 0);
+  const root = rootOfLeaves(hashes);
+  audit.requireHead({ size: leaves.length, root }, 'the checkpoint');
+  assert.throws(() => audit.requireHead({ size: leaves.length, root: hashes[0]! }, 'the checkpoint'), { exact: false });
+  assert.deepEqual(audit.finish(), { unknownTypes: 0, lateSessions: 0 });
+});
+
+const offences: readonly [what: string, events: readonly Event[], index: number, reason: RegExp][] = [
+  ['a grant without one of its stages', told({ privacy: null }), at('started') - 1, /stage `privacy` .* 0 of 1/],
+  ['a grant without its request', told({ submitted: null, lead: null, privacy: null }), 0, /is not open/],
+  ['an approval by who asked', told({ lead: { actor: person(ada) } }), at('lead'), /approved by who asked/],
+  ['two stages by one human', told({ privacy: { actor: person(chloe) } }), at('privacy'), /twice by one human/],
+  ['an approval by a device', told({ lead: { actor: device } }), at('lead'), /a person’s/],
+  ['an approval of a stage that is not there', told({ lead: { stage: 'boss' } }), at('lead'), /no stage `boss`/],
+  ['an approval after the lapse', told({ submitted: { lapsesAt: iso(5) } }), at('lead'), /lapsed/],
+  ['a grant for somebody else', told({ started: { person: zed } }), at('started'), /not for who asked/],
+  [
+    'a device that an approver had taken out',
+    told({ started: { devices: [room, lobby] } }),
+    at('started'),
+    /more than was agreed/,
+  ],
+  [
+    'a scope that nobody asked for',
+    told({ started: { scopes: [...scopes, 'device.wipe'] } }),
+    at('started'),
+    /more than was agreed/,
+  ],
+  [
+    'a grant for longer than was agreed',
+    told({ started: { expiresAt: iso(400) } }),
+    at('started'),
+    /longer than was agreed/,
+  ],
+  ['a grant of another profile', told({ started: { profile: 'break-glass' } }), at('started'), /another profile/],
+  [
+    'a grant under an id of another time',
+    told({ started: { grant: made('grant', 5) } }),
+    at('started'),
+    /there before/,
+  ],
+  [
+    'a second grant for one request',
+    told({}, { ...story.started!, grant: made('grant', 20) }),
+    places.length,
+    /is not open/,
+  ],
+  ['a credential for another device', told({ issued: { device: lobby } }), at('issued'), /not for/],
+  ['a credential for another person', told({ issued: { person: zed } }), at('issued'), /not its holder’s/],
+  ['a credential with another scope', told({ issued: { scopes: ['device.wipe'] } }), at('issued'), /allows more/],
+  ['a credential that outlives its grant', told({ issued: { exp: start / 1_000 + 321 } }), at('issued'), /outlives/],
+  ['a credential of another moment', told({ issued: { iat: start / 1_000 } }), at('issued'), /not issued when it says/],
+  ['a credential after the end', told({}, { ...story.issued!, at: iso(95) }), places.length, /is not live/],
+  ['a session without its credential', told({ issued: null }), at('session') - 1, /has no credential/],
+  [
+    'a session of another device’s',
+    told({ session: { actor: { kind: 'device', id: lobby } } }),
+    at('session'),
+    /of its device/,
+  ],
+  ['a statement that says another thing', told({ session: states('session.ended') }), at('session'), /another thing/],
+  ['more time than was agreed', told({ extended: { to: iso(381) } }), at('extended'), /more than was agreed/],
+  ['more time from another end', told({ extended: { from: iso(300) } }), at('extended'), /did not end then/],
+  ['more time without a request', told({ more: null }), at('extended') - 1, /is not open/],
+  ['a second end', told({}, event(92, 'grant.released', person(ada), { grant })), places.length, /is not live/],
+  [
+    'an end by the clock before its time',
+    told({ revoked: null, ended: null }, event(90, 'grant.expired', broker, { grant, expiresAt: iso(380) })),
+    at('revoked'),
+    /ends by its clock/,
+  ],
+  ['an end by nobody', told({ revoked: { actor: broker } }), at('revoked'), /not by whom/],
+  ['a name in an event', told({ revoked: { name: 'Ada' } }), at('revoked'), /member `name`/],
+  ['a person’s id where none belongs', told({ submitted: { profile: ada } }), 0, /member `profile`/],
+  ['a reason in words', told({ revoked: { reason: 'the panel froze' } }), at('revoked'), /member `reason`/],
+  ['a member that is missing', [{ ...story.submitted, at: undefined }], 0, /member `at`/],
+];
+
+describe('an audit finds', () => {
+  for (const [what, events, index, reason] of offences) {
+    test(what, () => {
+      const offence = audit(events.map((each) => JSON.parse(JSON.stringify(each)) as Event));
+      assert.ok(offence, 'nothing was found');
+      assert.match(offence.message, reason);
+      assert.equal(offence.index, index, offence.message);
+    });
+  }
+});
+
+test('a session without a credential is let pass when the ledger itself raised the alarm', () => {
+  const alarm = event(31, 'alarm.raised', device, {
+    alarm: made('alarm', 31),
+    kind: 'unknown-credential',
+    subject: session,
+  });
+  assert.equal(audit(told({ issued: null }, alarm)), null);
+});
+
+test('two persons who are known for one human are one', () => {
+  const linked = event(-60, 'person.linked', person(zed), { person: zed, other: ada });
+  const events = told({ lead: { actor: person(zed) } });
+  assert.equal(audit(events), null);
+  const offence = audit([linked, ...events]);
+  assert.deepEqual([offence?.index, /who asked/.test(offence?.message ?? '')], [2, true]);
+});
+
+test('an event of a type that is not known is counted, and its form is checked', () => {
+  const audit = createAudit();
+  audit.entry(bytesOf(event(0, 'weather.changed', broker, { rain: true })));
+  assert.deepEqual(audit.finish(), { unknownTypes: 1, lateSessions: 0 });
+  assert.throws(
+    () => audit.entry(bytesOf({ ...event(0, 'weather.changed', broker, {}), actor: 'x' })),
+    /member `actor`/,
+  );
+});
