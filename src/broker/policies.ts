@@ -34,17 +34,23 @@ const lookEvery = 10_000;
  * @throws PolicyError when the first bundle is broken: a broker without policies does not start.
  */
 export async function openPolicies(directory: string, log: Log): Promise<Policies> {
-  const first = await load(directory);
+  const texts = await readPolicyFiles(directory);
+  const first = loadBundle(texts);
   if (!first.ok) throw new PolicyError(first.mistakes);
   let bundle = first.bundle;
   let loadedAt = new Date();
   let error: string | null = null;
   let record: (bundle: Bundle, replaces: boolean) => Promise<void> = async () => {};
   let running: Promise<void> | null = null;
+  // What was judged last. Judging takes a good part of a second, in which nobody else is served.
+  let judged: ReadonlyMap<string, string> | null = texts;
 
   const look = async (): Promise<void> => {
     try {
-      const next = await load(directory);
+      const texts = await readPolicyFiles(directory);
+      if (judged && areEqual(judged, texts)) return;
+      const next = loadBundle(texts);
+      judged = texts;
       if (!next.ok) throw new PolicyError(next.mistakes);
       if (next.bundle.digest !== bundle.digest) {
         await record(next.bundle, true);
@@ -54,6 +60,8 @@ export async function openPolicies(directory: string, log: Log): Promise<Policie
       }
       error = null;
     } catch (failure) {
+      // What could not be read, or not be recorded, is tried again.
+      if (!(failure instanceof PolicyError)) judged = null;
       const message = failure instanceof Error ? failure.message : String(failure);
       if (message !== error) {
         log.error({ error: message, kept: bundle.digest }, 'policy bundle refused: the last good one stays');
@@ -119,8 +127,8 @@ export async function readPolicyFiles(directory: string): Promise<Map<string, st
   return new Map(texts);
 }
 
-async function load(directory: string): Promise<ReturnType<typeof loadBundle>> {
-  return loadBundle(await readPolicyFiles(directory));
+function areEqual(one: ReadonlyMap<string, string>, other: ReadonlyMap<string, string>): boolean {
+  return one.size === other.size && [...one].every(([path, text]) => other.get(path) === text);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, randomBytes } from 'node:crypto';
 import type { Vault } from './vault.ts';
 
 /** Keeps what must lie in the database for a while but may not be read there (AES-256-GCM). */
@@ -16,8 +16,9 @@ const tagLength = 16;
 export async function loadSealer(vault: Vault): Promise<Sealer> {
   const name = 'answer-sealing-key';
   const text = (await vault.get(name)) ?? (await vault.create(name, randomBytes(32).toString('base64url')));
-  const key = Buffer.from(text, 'base64url');
-  if (key.length !== 32) throw new Error(`the secret \`${name}\` does not hold 32 bytes in base64url`);
+  const bytes = Buffer.from(text, 'base64url');
+  if (bytes.length !== 32) throw new Error(`the secret \`${name}\` does not hold 32 bytes in base64url`);
+  const key = createSecretKey(bytes);
   return {
     seal(text, context) {
       const nonce = randomBytes(nonceLength);
