@@ -74,10 +74,13 @@ test('what is replayed has the statements of the broker, and every row that a li
   assert.equal(namesOf(again), namesOf(recorded));
   const earlier = await rowCounts();
   const client = await broker.brokers[0]!.context.pool.connect();
-  for (const { name, text, values } of again.flat()) {
-    await client.query({ ...(name !== undefined && { name }), text, values: [...values] });
+  try {
+    for (const { name, text, values } of again.flat()) {
+      await client.query({ ...(name !== undefined && { name }), text, values: [...values] });
+    }
+  } finally {
+    client.release();
   }
-  client.release();
   assert.deepEqual(growth(earlier, await rowCounts()), grown);
   assert.ok(
     Object.values(grown).every((rows) => rows > 0),
