@@ -202,9 +202,13 @@ async function showLedger(directory: string): Promise<void> {
       const { rows } = await client.query<{ bytes: Buffer }>('SELECT bytes FROM audit_events ORDER BY at, id');
       return rows.map((row) => JSON.parse(row.bytes.toString('utf8')) as LedgerLine);
     };
+    const count = (events: readonly LedgerLine[], type: string): number => events.filter((e) => e.type === type).length;
+    const isWhole = (events: readonly LedgerLine[]): boolean =>
+      wanted.every((type) => count(events, type) > 0) &&
+      count(events, 'session.ended') === count(events, 'session.started');
     let events = await read();
     // Devices report a moment later.
-    for (let tries = 0; tries < 50 && !wanted.every((type) => events.some((e) => e.type === type)); tries++) {
+    for (let tries = 0; tries < 100 && !isWhole(events); tries++) {
       await sleep(100);
       events = await read();
     }
@@ -212,14 +216,9 @@ async function showLedger(directory: string): Promise<void> {
       const subject = event.grant ?? event.request ?? '';
       console.log(`   ${event.at}  ${event.type.padEnd(20)} ${event.actor.kind.padEnd(7)} ${paint(2, subject)}`);
     }
-    for (const type of wanted)
-      expect(
-        events.some((e) => e.type === type),
-        `the ledger has no \`${type}\``,
-      );
-    const ended = events.filter((e) => e.type === 'session.ended').length;
+    for (const type of wanted) expect(count(events, type) > 0, `the ledger has no \`${type}\``);
     expect(
-      ended === events.filter((e) => e.type === 'session.started').length,
+      count(events, 'session.ended') === count(events, 'session.started'),
       'a session has not been confirmed ended',
     );
     console.log(`   ${events.length} events; no name, no reason, no key among them`);
