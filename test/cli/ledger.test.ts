@@ -54,8 +54,9 @@ test('an auditor verifies a whole ledger over http, with a bar on a terminal', a
 });
 
 test('another key than the ledger’s is told from its own', async () => {
-  const [name, , key] = vkey.split('+');
-  const other = await run('aud', false, 'verify', '--url', url, '--key', `${name}+00000000+${key}`);
+  // The base64 of the key may hold a plus sign too.
+  const [name, , ...key] = vkey.split('+');
+  const other = await run('aud', false, 'verify', '--url', url, '--key', `${name}+00000000+${key.join('+')}`);
   assert.deepEqual([other.exitCode, /id of the verifier key/.test(other.stderr)], [2, true]);
 });
 
