@@ -167,18 +167,22 @@ export async function countWaiting(runner: Runner, bound: number): Promise<numbe
 export async function listenToLedger(pool: Pool, heard: () => void): Promise<{ close(): Promise<void> }> {
   let closed = false;
   let client: PoolClient | null = null;
+  const stopping = (): boolean => closed;
   const listen = async (): Promise<void> => {
     if (closed) return;
     try {
       const fresh = await pool.connect();
-      fresh.on('notification', heard);
-      fresh.once('error', () => {
+      // Whoever has closed meanwhile would wait for ever for a connection that nobody gives back.
+      if (stopping()) return fresh.release(true);
+      const giveUp = (): void => {
+        if (client !== fresh) return;
         client = null;
         fresh.release(true);
         setTimeout(() => void listen(), listenAgainAfter).unref();
-      });
+      };
       client = fresh;
-      await fresh.query(`LISTEN ${ledgerChannel}`);
+      fresh.on('notification', heard).on('error', giveUp);
+      await fresh.query(`LISTEN ${ledgerChannel}`).catch(giveUp);
     } catch {
       setTimeout(() => void listen(), listenAgainAfter).unref();
     }
@@ -187,7 +191,9 @@ export async function listenToLedger(pool: Pool, heard: () => void): Promise<{ c
   return {
     async close() {
       closed = true;
-      client?.release(true);
+      const last = client;
+      client = null;
+      last?.release(true);
     },
   };
 }
