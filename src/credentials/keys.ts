@@ -1,12 +1,6 @@
-import {
-  createHash,
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type JsonWebKey,
-  type KeyObject,
-} from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint } from 'jose';
+import { formatVkey } from '../ledger/vkey.ts';
 import type { Vault } from './vault.ts';
 
 /** The types of JWT that each of the broker's keys may sign. A verifier refuses any other. */
@@ -62,16 +56,7 @@ async function loadSigner(vault: Vault, name: SignerName): Promise<Signer> {
 async function loadLedgerKey(vault: Vault, origin: string): Promise<LedgerKey> {
   const privateKey = await loadPrivateKey(vault, 'ledger-signing-key', 'ed25519');
   const { x } = createPublicKey(privateKey).export({ format: 'jwk' });
-  return { privateKey, vkey: ledgerVkey(origin, Buffer.from(x!, 'base64url')) };
-}
-
-const ed25519NoteKey = 0x01;
-
-/** A C2SP signed-note verifier key: its id is the first four bytes of SHA-256 over name, newline, type and key. */
-export function ledgerVkey(name: string, publicKey: Uint8Array): string {
-  const typed = Buffer.concat([Buffer.of(ed25519NoteKey), publicKey]);
-  const id = createHash('sha256').update(`${name}\n`).update(typed).digest('hex').slice(0, 8);
-  return `${name}+${id}+${typed.toString('base64')}`;
+  return { privateKey, vkey: formatVkey(origin, 'ed25519', Buffer.from(x!, 'base64url')) };
 }
 
 async function loadPrivateKey(vault: Vault, name: string, kind: 'ec' | 'ed25519'): Promise<KeyObject> {
