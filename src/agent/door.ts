@@ -1,12 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { performAction, readArguments, type Actions } from './actions.ts';
-import type { EndCause } from './device-events.ts';
 import { DoorError, readJson, sendJson, sendProblem } from './door-http.ts';
-import { isRefusalCode, Refusal, type RefusalCode } from './refusal.ts';
+import { openSession, reportingRefusals, requireRunning } from './open-session.ts';
+import { Refusal, type RefusalCode } from './refusal.ts';
 import type { Reporter } from './report.ts';
 import type { Session, Sessions } from './sessions.ts';
-import type { PresentedCall, Verified, VerifiedCall, Verifier } from './verify-credential.ts';
+import type { Presented, PresentedCall, VerifiedCall, Verifier } from './verify-credential.ts';
 
 export interface DoorOptions {
   readonly verifier: Verifier;
@@ -65,11 +65,13 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   async function answer(call: Call): Promise<void> {
     const { method } = call.request;
     const action = paths.action.exec(call.path)?.groups;
-    if (action) return requireMethod(call, ['POST'], () => act(call, action['id']!, decode(action['scope']!)));
+    if (action) {
+      return requireMethod(call, ['POST'], () => reporting(() => act(call, action['id']!, decode(action['scope']!))));
+    }
     const session = paths.session.exec(call.path)?.groups;
     if (session) {
       const work = method === 'PUT' ? renew : close;
-      return requireMethod(call, ['PUT', 'DELETE'], () => work(call, session['id']!));
+      return requireMethod(call, ['PUT', 'DELETE'], () => reporting(() => work(call, session['id']!)));
     }
     if (paths.sessions.test(call.path)) return requireMethod(call, ['POST'], () => open(call));
     throw new DoorError('not-found', 'there is nothing here');
@@ -80,25 +82,21 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     return { method: request.method!, url: `${url}${path}`, authorization, proof, scope };
   }
 
-  /** No receipt, no session: whatever opens or renews one goes through here. */
-  function verifyWithReceipt(call: Call): Promise<Verified> {
-    const receipt = call.request.headersDistinct['latchkey-receipt'];
-    return verifier.verifyCredential({ ...presentedBy(call), receipt });
+  const reporting = (work: () => Promise<void>) => reportingRefusals(reporter, work);
+
+  /** No receipt, no session: whatever opens or renews one brings it. */
+  function withReceipt(call: Call): Presented {
+    return { ...presentedBy(call), receipt: call.request.headersDistinct['latchkey-receipt'] };
   }
 
   async function open(call: Call): Promise<void> {
-    const verified = await verifyWithReceipt(call);
-    if (!reporter.hasRoom()) throw new DoorError('unavailable', 'the device has too much to report to begin anything');
-    const session = sessions.open(verified);
-    if (!session)
-      throw new DoorError('unavailable', 'the device has as many sessions as it takes, or as one grant may have');
-    requireRunning(session);
+    const session = await openSession({ verifier, sessions, reporter }, withReceipt(call));
     log('a session is open', { session: session.id, grant: session.grant });
     sendJson(call.response, 201, describe(session));
   }
 
   async function renew(call: Call, id: string): Promise<void> {
-    const verified = await verifyWithReceipt(call);
+    const verified = await verifier.verifyCredential(withReceipt(call));
     const session = requireSession(id, verified);
     if (!sessions.renew(session, verified)) requireRunning(session);
     sendJson(call.response, 200, describe(session));
@@ -127,20 +125,16 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     return session;
   }
 
-  function refuse(error: unknown): void {
+  function count(error: unknown): void {
     if (!(error instanceof Refusal)) return;
     counts[error.code] = (counts[error.code] ?? 0) + 1;
     log('a call is refused', { code: error.code, grant: error.subject?.grant ?? null });
-    // What nobody could be named for is only counted: a stranger must not be able to fill the ledger.
-    if (error.subject === null || !reporter.hasRoom()) return;
-    const { grant, person } = error.subject;
-    reporter.report({ type: 'session.refused', code: error.code, grant, person });
   }
 
   server.on('request', (request, response) => {
     const path = (request.url ?? '').split('?', 1)[0]!;
     answer({ request, response, path }).catch((error: unknown) => {
-      refuse(error);
+      count(error);
       sendProblem(response, error);
       if (error instanceof Refusal || error instanceof DoorError) return;
       log('a call failed', { why: error instanceof Error ? error.message : 'unknown' });
@@ -156,13 +150,6 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
         server.closeAllConnections();
       }),
   };
-}
-
-/** A session that ended between its verification and now says why. */
-function requireRunning(session: Session): void {
-  if (!session.signal.aborted) return;
-  const cause = session.signal.reason as EndCause;
-  throw new Refusal(isRefusalCode(cause) ? cause : 'grant-not-live', 'the session has ended', session);
 }
 
 /** Some clients escape the colon of a scope; the proof then names the address as they wrote it. */

@@ -1,23 +1,18 @@
 /**
- * What guards a device's door. `startAgent` is the whole of it; the parts are here for a program that has a door of its
- * own: `createBrokerKeys`, `createLiveGrants` and `watchLiveGrants` to know what is live, `createVerifier` to decide.
+ * `latchkey/agent`: what guards a device's door.
+ *
+ * `startAgent` is the whole of it. A program that has a door of its own takes three parts, each of which promises one
+ * thing: `watchLiveGrants` knows what is live, `createVerifier` says whether a credential may act, and `openSession`
+ * opens a session that ends by itself. The rest of this list is what they are made with.
  */
-export type { Action, ActionContext, Actions } from './actions.ts';
-export { BrokerError } from './broker-calls.ts';
-export type { ActionArguments, DeviceEvent, EndCause } from './device-events.ts';
-export { openDoor, type Door, type DoorOptions } from './door.ts';
-export { enrol, type Enrolment, type EnrolOptions } from './enrol.ts';
-export { createBrokerKeys, type BrokerKey, type BrokerKeys } from './jwks.ts';
-export { loadDeviceKey, type DeviceKey } from './keys.ts';
-export { createLiveGrants, type LiveGrants, type LiveGrantsOptions } from './live-grants.ts';
-export { StatementError, type HighWater, type LiveGrant, type LiveList } from './live-grants-statement.ts';
-export type { DemandedWitnesses, LedgerPlace } from './receipts.ts';
-export { isRefusalCode, Refusal, refusalStatus, type RefusalCode } from './refusal.ts';
-export { createReporter, type Reporter, type ReporterOptions } from './report.ts';
-export { createSessions, type Session, type Sessions, type SessionsOptions } from './sessions.ts';
-export { createSignIn, type SignIn, type SignInOptions } from './sign-in.ts';
+
+// The door is the agent's.
 export { startAgent, type Agent, type AgentOptions } from './start-agent.ts';
-export { StateError } from './state-directory.ts';
+export { openDoor, type Door, type DoorOptions } from './door.ts';
+export type { Action, ActionContext, Actions } from './actions.ts';
+
+// The door is your own.
+export { watchLiveGrants, type Watch, type WatchOptions } from './watch-live-grants.ts';
 export {
   createVerifier,
   type Presented,
@@ -27,4 +22,26 @@ export {
   type Verifier,
   type VerifierOptions,
 } from './verify-credential.ts';
-export { watchLiveGrants, type Watch, type WatchOptions } from './watch-live-grants.ts';
+export { openSession, type Doorkeeper } from './open-session.ts';
+export { createSessions, type Session, type Sessions, type SessionsOptions } from './sessions.ts';
+
+// Who the device is, and whom it believes.
+export { enrol, type Enrolment, type EnrolOptions } from './enrol.ts';
+export { loadDeviceKey, type DeviceKey } from './keys.ts';
+export { createSignIn, type SignIn, type SignInOptions } from './sign-in.ts';
+export { createBrokerKeys, type BrokerKey, type BrokerKeys, type BrokerKeysOptions } from './jwks.ts';
+export type { DemandedWitnesses, LedgerPlace, ReceiptOptions } from './receipts.ts';
+
+// What is live, and what is told of it.
+export { createLiveGrants, type LiveGrants, type LiveGrantsOptions } from './live-grants.ts';
+export { StatementError, type HighWater, type LiveGrant, type LiveList } from './live-grants-statement.ts';
+export { createReporter, type Reporter, type ReporterOptions } from './report.ts';
+export { machineClocks, mark, type Clocks, type Mark } from './elapsed.ts';
+export type { ActionArguments, DeviceEvent, EndCause } from './device-events.ts';
+export { createReplayCache, type ReplayCache, type UseOnce } from './replay-cache.ts';
+
+// What can go wrong.
+export { isRefusalCode, Refusal, refusalStatus, type RefusalCode, type RefusalSubject } from './refusal.ts';
+export { BrokerError } from './broker-calls.ts';
+export { DoorError } from './door-http.ts';
+export { StateError } from './state-directory.ts';
