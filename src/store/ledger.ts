@@ -154,7 +154,7 @@ export async function countWaiting(runner: Runner, bound: number): Promise<numbe
   const found = await row<{ waiting: number }>(
     runner,
     'count-waiting',
-    'SELECT count(*)::integer AS waiting FROM (SELECT 1 FROM ledger_inbox LIMIT $1) AS some',
+    'SELECT count(*)::integer AS waiting FROM (SELECT 1 FROM ledger_inbox LIMIT $1) AS counted',
     [bound],
   );
   return found!.waiting;

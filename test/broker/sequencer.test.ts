@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { batchSize } from '../../src/broker/sequence-ledger.ts';
+import { eventOf } from '../../src/ledger/events.ts';
+import { appendEvents } from '../../src/store/events.ts';
 import { lockLedgerState } from '../../src/store/ledger.ts';
 import { openPool } from '../../src/store/pool.ts';
 import { inTransaction } from '../../src/store/transaction.ts';
@@ -8,6 +11,7 @@ import { newTestBroker, type Reply, type TestBroker } from '../support/broker.ts
 import { newEngineerKey, type EngineerKey } from '../support/engineer.ts';
 import { verify } from '../support/vandal.ts';
 
+const nobody = { kind: 'broker', id: 'broker' } as const;
 let broker: TestBroker;
 let key: EngineerKey;
 let vkey: string;
@@ -63,6 +67,24 @@ test('two brokers that write and sequence at once never fork the ledger', async 
     }
   });
   await Promise.all(writers);
+});
+
+test('more events than one batch takes, which nobody announced, get their positions at once and without a complaint', async () => {
+  await settled();
+  const complaints = (): number =>
+    broker.logLines.filter((line) => /could not be extended/.test((line as { message?: string }).message ?? '')).length;
+  const before = complaints();
+  const now = new Date();
+  const events = Array.from({ length: 2 * batchSize + 1 }, () =>
+    eventOf({ type: 'policy.loaded', policy: 'sha256:0' }, { at: now, region: 'EU', tenant: null, actor: nobody }),
+  );
+  const pool = openPool({ url: broker.database.appUrl, size: 1 });
+  // Written as by a broker that died before it could say so.
+  await inTransaction(pool, (tx) => appendEvents(tx, events, []));
+  await pool.end();
+  await settled();
+  await sleep(500);
+  assert.equal(complaints(), before, JSON.stringify(broker.logLines.at(-1)));
 });
 
 const once = 'FOR EACH STATEMENT EXECUTE FUNCTION fail_some()';
