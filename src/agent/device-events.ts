@@ -1,56 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { CredentialId, GrantId, PersonId, SessionId } from '../domain/ids.ts';
-import type { LedgerPlace } from './receipts.ts';
-import type { RefusalCode } from './refusal.ts';
 
-/** Why a session ended: what shut the door, or who. */
-export type EndCause = RefusalCode | 'closed' | 'agent-stopped';
-
-/**
- * What a device says of what happened at its door, one arm a fact. No arm has room for a name, a secret, an argument or
- * a line of output.
- */
-export type DeviceEvent =
-  | {
-      readonly type: 'session.started';
-      readonly session: SessionId;
-      readonly grant: GrantId;
-      readonly person: PersonId;
-      /** base64url SHA-256 of the credential's text, and its `jti`. */
-      readonly credential: string;
-      readonly credentialId: CredentialId;
-      readonly scopes: readonly string[];
-      /** Where its receipt says that the credential is in the ledger. */
-      readonly receiptIndex: number;
-      readonly checkpoint: LedgerPlace['checkpoint'];
-    }
-  | {
-      readonly type: 'session.refused';
-      readonly code: RefusalCode;
-      readonly grant: GrantId;
-      readonly person: PersonId;
-    }
-  | {
-      readonly type: 'action.performed';
-      readonly session: SessionId;
-      readonly grant: GrantId;
-      readonly scope: string;
-      /** Null when the action was cut off before it had one. */
-      readonly exit: number | null;
-      readonly durationMs: number;
-      /** Of output, both streams together. */
-      readonly bytes: number;
-      /** A commitment to the arguments; null when there were none. */
-      readonly args: string | null;
-    }
-  | {
-      readonly type: 'session.ended';
-      readonly session: SessionId;
-      readonly grant: GrantId;
-      readonly cause: EndCause;
-      /** From the moment it had to end until the moment its last action was gone. */
-      readonly lagMs: number;
-    };
+export type { DeviceEvent, EndCause } from '../domain/device-event.ts';
 
 /** The arguments of an action, by name. */
 export type ActionArguments = Readonly<Record<string, string | number | boolean>>;

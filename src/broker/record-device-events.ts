@@ -1,7 +1,8 @@
 import { importJWK, jwtVerify } from 'jose';
 import { requireCanonicalCompactJws } from '../domain/compact-jws.ts';
+import type { DeviceEvent } from '../domain/device-event.ts';
 import { invalid } from '../domain/errors.ts';
-import type { CredentialId, DeviceId, GrantId, PersonId, SessionId } from '../domain/ids.ts';
+import type { DeviceId } from '../domain/ids.ts';
 import type { LedgerEvent } from '../ledger/events.ts';
 import { findDevice, type Device } from '../store/devices.ts';
 import { findLedgerState, readEntries } from '../store/ledger.ts';
@@ -10,40 +11,8 @@ import { databaseNow, type Tx } from '../store/transaction.ts';
 import type { BrokerContext } from './context.ts';
 import type { Journal } from './journal.ts';
 
-/** What a device states of its door. The edge has checked the shape; the signature is checked here. */
-export type DeviceStatement =
-  | {
-      readonly type: 'session.started';
-      readonly session: SessionId;
-      readonly grant: GrantId;
-      readonly person: PersonId;
-      readonly credential: string;
-      readonly credentialId: CredentialId;
-      readonly scopes: readonly string[];
-      /** Where the credential's receipt says that it is, and in which tree. */
-      readonly receiptIndex: number;
-      readonly checkpoint: { readonly size: number; readonly root: string };
-    }
-  | { readonly type: 'session.refused'; readonly code: string; readonly grant: GrantId; readonly person: PersonId }
-  | {
-      readonly type: 'action.performed';
-      readonly session: SessionId;
-      readonly grant: GrantId;
-      readonly scope: string;
-      readonly exit: number | null;
-      readonly durationMs: number;
-      readonly bytes: number;
-      readonly args: string | null;
-    }
-  | {
-      readonly type: 'session.ended';
-      readonly session: SessionId;
-      readonly grant: GrantId;
-      readonly cause: string;
-      readonly lagMs: number;
-    };
-
-export type SignedStatement = DeviceStatement & { readonly jti: string; readonly at: string };
+/** What a device states of its door, with what every statement says of itself. The edge has checked the shape. */
+export type SignedStatement = DeviceEvent & { readonly jti: string; readonly at: string };
 
 /**
  * Takes a device's signed statements into the ledger, each once, in order, all of them or none.
@@ -131,7 +100,7 @@ async function record(
 /** True when the ledger has the credential's event where its receipt says, within a tree that was signed. */
 async function isInLedger(
   tx: Tx,
-  { credential, receiptIndex, checkpoint }: Extract<DeviceStatement, { readonly type: 'session.started' }>,
+  { credential, receiptIndex, checkpoint }: Extract<DeviceEvent, { readonly type: 'session.started' }>,
 ): Promise<boolean> {
   const { size, root } = await findLedgerState(tx);
   if (receiptIndex >= checkpoint.size || checkpoint.size > size) return false;

@@ -1,7 +1,9 @@
 import { Type, type TSchema } from 'typebox';
 import type { SignedStatement } from '../../broker/record-device-events.ts';
+import { endCauses, type DeviceEventType } from '../../domain/device-event.ts';
 import { LatchkeyError, invalid } from '../../domain/errors.ts';
-import { id, nullable, Time } from '../schemas.ts';
+import { refusalCodes } from '../../domain/refusal-code.ts';
+import { id, nullable, oneOf, Time } from '../schemas.ts';
 import { checker } from '../validate.ts';
 
 const closed = { additionalProperties: false };
@@ -11,7 +13,7 @@ const count = Type.Integer({ minimum: 0, maximum: 2_147_483_647 });
 const bigCount = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const about = { iss: Type.String(), aud: Type.String(), jti: id('event'), iat: Type.Number(), at: Time };
 
-const shapes: Readonly<Record<string, TSchema>> = {
+const shapes: Readonly<Record<DeviceEventType, TSchema>> = {
   'session.started': Type.Object(
     {
       ...about,
@@ -28,7 +30,13 @@ const shapes: Readonly<Record<string, TSchema>> = {
     closed,
   ),
   'session.refused': Type.Object(
-    { ...about, type: Type.Literal('session.refused'), code: word, grant: id('grant'), person: id('person') },
+    {
+      ...about,
+      type: Type.Literal('session.refused'),
+      code: oneOf(refusalCodes),
+      grant: id('grant'),
+      person: id('person'),
+    },
     closed,
   ),
   'action.performed': Type.Object(
@@ -51,7 +59,7 @@ const shapes: Readonly<Record<string, TSchema>> = {
       type: Type.Literal('session.ended'),
       session: id('session'),
       grant: id('grant'),
-      cause: word,
+      cause: oneOf(endCauses),
       lagMs: count,
     },
     closed,
