@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Provider } from 'oidc-provider';
+import { Provider, type ProviderContext } from 'oidc-provider';
 import type { IdentityProviderConfig } from '../http/identity/types.ts';
 import { audience, providerConfiguration } from './identity-provider/configuration.ts';
 import { loadKeys } from './identity-provider/keys.ts';
@@ -45,7 +45,7 @@ export async function startIdentityProvider({
   const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   const issuer = `http://${host}`;
   const provider = new Provider(issuer, providerConfiguration(people, keys));
-  const answer = provider.callback();
+  const answer = provider.use(sayNothingHere).callback();
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     protect(response);
@@ -94,6 +94,14 @@ export function developmentProviderConfig(
     allowedEmployers: [...new Set(people.map(({ employer }) => employer))],
     clients: ['latchkey-cli'],
   };
+}
+
+async function sayNothingHere(context: ProviderContext, next: () => Promise<void>): Promise<void> {
+  await next();
+  if (context.status !== 404 || context.body) return;
+  context.type = 'html';
+  context.body = noticePage('Nothing here', 'This is where people sign in to a Latchkey under development.');
+  context.status = 404;
 }
 
 function listen(server: Server, port: number): Promise<void> {

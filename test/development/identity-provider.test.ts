@@ -123,7 +123,7 @@ test('a code waits until it is confirmed, says so when it is cancelled, and does
   const browser = createBrowser(provider.issuer);
   const entry = await browser.get('/device');
   const { page } = await browser.post('/device', { ...entry.fields, user_code: 'wrong' });
-  assert.match(page, /That code is not waiting/);
+  assert.match(page, /Nothing waits for wrong: /);
   const again = await browser.get('/device');
   const shown = await browser.post('/device', { ...again.fields, user_code: code.user_code.toLowerCase() });
   assert.ok(shown.page.includes(`<p class="code">${code.user_code}</p>`));

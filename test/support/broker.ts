@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Client, Pool } from 'pg';
 import { parseConfig, type Config } from '../../src/config.ts';
 import type { TenantId } from '../../src/domain/ids.ts';
+import type { IdentityProviderConfig } from '../../src/http/identity/types.ts';
 import { startBroker, type RunningBroker, type ServeLog } from '../../src/serve.ts';
 import { checkLedger } from './check-ledger.ts';
 import { newTestDevice, type TestDevice } from './device.ts';
@@ -80,6 +81,8 @@ export interface TestBrokerOptions {
   readonly brokers?: number;
   readonly config?: object;
   readonly policies?: string;
+  /** Believed beside the issuer of the test's people. */
+  readonly identityProviders?: readonly IdentityProviderConfig[];
 }
 
 const policies = fileURLToPath(new URL('../../policies', import.meta.url));
@@ -108,7 +111,7 @@ export async function newTestBroker(options: TestBrokerOptions = {}): Promise<Te
     listen: { host: '127.0.0.1', port },
     region: 'EU',
     database: { url: (await options.databaseUrl?.(database.appUrl)) ?? database.appUrl, poolSize: 10 },
-    identityProviders: [issuer.config],
+    identityProviders: [issuer.config, ...(options.identityProviders ?? [])],
     policies: options.policies ?? policies,
     secrets: { directory: join(directory, 'secrets') },
     ledger: { origin: 'latchkey.test/eu' },

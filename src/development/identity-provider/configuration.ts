@@ -1,7 +1,7 @@
 import { interactionPolicy, type ProviderContext } from 'oidc-provider';
 import type { ProviderKeys } from './keys.ts';
 import { createMemory } from './memory.ts';
-import { codePage, confirmPage, noticePage } from './pages.ts';
+import { codePage, confirmPage, noticePage, signOutPage } from './pages.ts';
 import { claimsOf, type SamplePerson } from './people.ts';
 
 /** The audience of every access token, and the client that asks for them: public, so without a secret. */
@@ -42,7 +42,15 @@ export function providerConfiguration(people: readonly SamplePerson[], { keys, c
     pkce: { required: () => true },
     features: {
       devInteractions: { enabled: false },
-      deviceFlow: { enabled: true, mask: '****-****', userCodeInputSource, userCodeConfirmSource, successSource },
+      deviceFlow: {
+        enabled: true,
+        mask: '****-****',
+        userCodeInputSource,
+        userCodeConfirmSource,
+        successSource: (context: ProviderContext) => {
+          context.body = successPage(personOf(context.oidc.account?.accountId));
+        },
+      },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => resource,
@@ -131,9 +139,13 @@ interface CodeProblem {
 }
 
 function userCodeInputSource(context: ProviderContext, form: string, _out: unknown, problem?: CodeProblem): void {
-  const cancelled = problem?.name === 'AbortedError';
-  const message = cancelled ? 'Cancelled. Nobody was signed in.' : 'That code is not waiting for anyone. Try again.';
-  context.body = codePage('/device', xsrfIn(form), problem ? message : null);
+  context.body = codePage('/device', xsrfIn(form), problem ? sayProblem(problem) : null);
+}
+
+function sayProblem({ name, userCode }: CodeProblem): string {
+  if (name === 'AbortedError') return 'Cancelled. Nobody was signed in.';
+  if (userCode === undefined) return 'Type in the code that your terminal shows.';
+  return `Nothing waits for ${userCode}: it is mistyped, used already, or older than ten minutes. Start again in your terminal for a new one.`;
 }
 
 function userCodeConfirmSource(
@@ -146,12 +158,13 @@ function userCodeConfirmSource(
   context.body = confirmPage('/device', xsrfIn(form), userCode, client.clientName ?? client.clientId);
 }
 
-function successSource(context: ProviderContext): void {
-  context.body = noticePage('You are signed in', 'Go back to your terminal. This page can be closed.');
+function successPage(person: SamplePerson | undefined): string {
+  const title = person ? `You are signed in as ${person.name}` : 'You are signed in';
+  return noticePage(title, 'Go back to your terminal. This page can be closed.');
 }
 
 function logoutSource(context: ProviderContext, form: string): void {
-  context.body = noticePage('Sign out', 'Signing out happens by itself.') + form;
+  context.body = signOutPage('/session/end/confirm', xsrfIn(form));
 }
 
 function postLogoutSuccessSource(context: ProviderContext): void {
@@ -165,8 +178,6 @@ function xsrfIn(form: string): string {
 
 function renderError(context: ProviderContext, out: { error: string; error_description?: string }): void {
   context.type = 'html';
-  context.body = noticePage(
-    'That did not work',
-    `${out.error_description ?? out.error}. Start again from where you came.`,
-  );
+  const what = out.error_description ?? out.error;
+  context.body = noticePage('That did not work', `The request was refused: ${what}. Start again from where you came.`);
 }

@@ -36,11 +36,14 @@ function initials(name: string): string {
     .slice(0, 2);
 }
 
-/** Asks for the code that a command line shows. `form` carries the hidden fields. */
+/**
+ * Asks for the code that a command line shows.
+ * @param problem what was wrong with the last one.
+ */
 export function codePage(action: string, xsrf: string, problem: string | null): string {
   return page(
     'Enter the code',
-    html`${problem === null ? null : html`<p class="warn" role="alert">${problem}</p>`}
+    html`${problem === null ? null : html`<p class="warn" id="problem" role="alert">${problem}</p>`}
       <form method="post" action="${action}">
         <input type="hidden" name="xsrf" value="${xsrf}" />
         <label for="code">The code that your terminal shows</label>
@@ -53,6 +56,7 @@ export function codePage(action: string, xsrf: string, problem: string | null): 
           autocomplete="off"
           autocapitalize="characters"
           spellcheck="false"
+          ${problem === null ? null : new Html('aria-invalid="true" aria-describedby="problem"')}
         />
         <div class="actions"><button class="main">Continue</button></div>
       </form>`,
@@ -72,6 +76,20 @@ export function confirmPage(action: string, xsrf: string, code: string, client: 
         <div class="actions">
           <button class="main" autofocus>Yes, continue</button>
           <button class="other" name="abort" value="yes">Cancel</button>
+        </div>
+      </form>`,
+  );
+}
+
+/** Asks before anybody is signed out: another site may have led here. */
+export function signOutPage(action: string, xsrf: string): string {
+  return page(
+    'Sign out?',
+    html`<p class="quiet">To stay signed in, close this page.</p>
+      <form method="post" action="${action}">
+        <input type="hidden" name="xsrf" value="${xsrf}" />
+        <div class="actions">
+          <button class="main" name="logout" value="yes" autofocus>Sign out</button>
         </div>
       </form>`,
   );

@@ -21,7 +21,7 @@ body {
 main { max-width: 34rem; margin: 0 auto; }
 .mark { margin: 0 0 1.5rem; color: var(--quiet); font-size: .875rem; }
 .mark strong { color: var(--accent); }
-h1 { margin: 0 0 .5rem; font-size: 1.625rem; line-height: 1.2; letter-spacing: -.01em; text-wrap: balance; }
+h1 { margin: 0 0 .75rem; font-size: 1.625rem; line-height: 1.2; letter-spacing: -.01em; text-wrap: balance; }
 p { margin: 0 0 1.25rem; }
 .quiet { color: var(--quiet); }
 .warn { color: var(--warn); font-weight: 600; }
@@ -46,6 +46,7 @@ label { display: block; margin-bottom: .375rem; font-weight: 600; }
   border-radius: .625rem; font: 600 1.5rem/1.3 ui-monospace, monospace; letter-spacing: .12em; text-align: center;
   text-transform: uppercase;
 }
+input.code { border-color: var(--quiet); }
 p.code { text-transform: none; }
 .actions { display: flex; flex-wrap: wrap; gap: .75rem; }
 .main, .other { padding: .625rem 1.25rem; border-radius: .625rem; border: 1px solid var(--accent); cursor: pointer; }
