@@ -14,7 +14,7 @@ import {
 import { credentialClaims, signCredential } from '../src/credentials/credential.ts';
 import { loadKeys, type BrokerKeys, type Signer } from '../src/credentials/keys.ts';
 import { signLiveGrants } from '../src/credentials/statements.ts';
-import { openDirectoryVault } from '../src/credentials/vault.ts';
+import { openDirectoryVault } from '../src/credentials/directory-vault.ts';
 import { newId } from '../src/domain/ids.ts';
 import { newEngineerKey, type EngineerKey } from '../test/support/engineer.ts';
 import { thisMachine } from './machine.ts';

@@ -154,7 +154,7 @@ async function acceptRollback(argv: readonly string[]): Promise<number> {
     }
     const { acceptRollback: accept } = await import('./broker/accept-rollback.ts');
     const { loadSealer } = await import('./credentials/seal.ts');
-    const { openDirectoryVault } = await import('./credentials/vault.ts');
+    const { openDirectoryVault } = await import('./credentials/directory-vault.ts');
     const { openPool } = await import('./store/pool.ts');
     const pool = openPool({ url: config.database.url, size: 2 });
     try {

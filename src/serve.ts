@@ -12,7 +12,7 @@ import { startSweeper, type Sweeper } from './broker/sweeper.ts';
 import type { Config } from './config.ts';
 import { loadKeys } from './credentials/keys.ts';
 import { loadSealer } from './credentials/seal.ts';
-import { openDirectoryVault } from './credentials/vault.ts';
+import { openDirectoryVault } from './credentials/directory-vault.ts';
 import { createApp } from './http/app.ts';
 import type { HttpContext, RequestLog } from './http/context.ts';
 import { answerNotReady, createHttpServer } from './http/server.ts';

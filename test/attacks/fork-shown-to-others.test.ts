@@ -8,7 +8,7 @@ import { parseProofText } from '../../src/ledger/proof-text.ts';
 import { verifyReceipt, type ReceiptClaims, type ReceiptVerdict } from '../../src/ledger/receipt.ts';
 import { parseVkey } from '../../src/ledger/vkey.ts';
 import { loadKeys } from '../../src/credentials/keys.ts';
-import { openDirectoryVault } from '../../src/credentials/vault.ts';
+import { openDirectoryVault } from '../../src/credentials/directory-vault.ts';
 import { startBroker, type RunningBroker, type ServeLog } from '../../src/serve.ts';
 import { takeBackup } from '../support/backup.ts';
 import { newTestBroker, people, type Reply, type TestBroker } from '../support/broker.ts';

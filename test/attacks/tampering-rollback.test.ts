@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { acceptRollback } from '../../src/broker/accept-rollback.ts';
 import { loadSealer } from '../../src/credentials/seal.ts';
-import { openDirectoryVault } from '../../src/credentials/vault.ts';
+import { openDirectoryVault } from '../../src/credentials/directory-vault.ts';
 import { startBroker, type RunningBroker } from '../../src/serve.ts';
 import { openPool } from '../../src/store/pool.ts';
 import { newTestBroker, type TestBroker } from '../support/broker.ts';

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { ConfigError, parseConfig } from '../../src/config.ts';
 import { loadKeys } from '../../src/credentials/keys.ts';
-import { openDirectoryVault } from '../../src/credentials/vault.ts';
+import { openDirectoryVault } from '../../src/credentials/directory-vault.ts';
 import { openNote } from '../../src/ledger/note-signatures.ts';
 import { parseNote } from '../../src/ledger/note.ts';
 import { parseProofText } from '../../src/ledger/proof-text.ts';
