@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import canonicalize from 'canonicalize';
 import type { Commitment, LedgerEvent } from './events.ts';
 
 /** A leaf of the ledger carries its length in two bytes (C2SP tlog-tiles). */
@@ -16,11 +15,32 @@ export function leafBytes(event: LedgerEvent): Buffer {
   return bytes;
 }
 
-/** RFC 8785 canonical JSON of plain data. @throws TypeError for what JSON has no form for. */
+/**
+ * RFC 8785 canonical JSON of plain data; a member that is undefined is not there.
+ * @throws TypeError for what JSON has no form for, and for anything that only looks like data, such as a date or a map.
+ */
 export function canonicalJson(value: unknown): string {
-  const text = canonicalize(value);
-  if (text === undefined) throw new TypeError('not a JSON value');
-  return text;
+  if (value === null || typeof value === 'boolean') return String(value);
+  // ECMAScript writes numbers and strings as the RFC asks (§3.2.2), once what has no form is out.
+  if (typeof value === 'number' && Number.isFinite(value)) return JSON.stringify(value);
+  if (typeof value === 'string' && value.isWellFormed()) return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${Array.from(value, canonicalJson).join(',')}]`;
+  if (typeof value === 'object' && isPlain(value)) return canonicalObject(value as Readonly<Record<string, unknown>>);
+  throw new TypeError('not a JSON value');
+}
+
+/** Members by their names' UTF-16 code units (§3.2.3), which is how JavaScript compares strings. */
+function canonicalObject(object: Readonly<Record<string, unknown>>): string {
+  const names = Object.keys(object).filter((name) => object[name] !== undefined);
+  return `{${names
+    .sort()
+    .map((name) => `${canonicalJson(name)}:${canonicalJson(object[name])}`)
+    .join(',')}}`;
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 }
 
 /** A commitment: base64url SHA-256 over the salt's bytes followed by the text's UTF-8 bytes. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
+import canonicalize from 'canonicalize';
 import * as fc from 'fast-check';
 import { canonicalJson, commit, leafBytes, longestLeaf } from '../../src/ledger/canonical.ts';
 import { broker, eventOf, type Commitment } from '../../src/ledger/events.ts';
@@ -80,10 +81,31 @@ describe('canonical JSON is RFC 8785', () => {
     );
   });
 
-  test('what JSON has no form for is refused', () => {
-    for (const value of [undefined, () => 1, Number.NaN, Infinity, -Infinity]) {
-      assert.throws(() => canonicalJson(value), Error, String(value));
+  test('what the implementation of the RFC’s authors writes is what is written here', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ maxDepth: 4, stringUnit: 'binary' }), (value) => {
+        assert.equal(canonicalJson(value), canonicalize(value));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test('what JSON has no form for is refused, wherever it stands', () => {
+    const values = [undefined, () => 1, Symbol('s'), 1n, Number.NaN, Infinity, -Infinity, '\ud800', 'a\udc00b'];
+    for (const value of values) {
+      assert.throws(() => canonicalJson(value), TypeError, String(value));
+      assert.throws(() => canonicalJson([value]), TypeError, String(value));
+      if (value !== undefined) assert.throws(() => canonicalJson({ a: { b: value } }), TypeError, String(value));
     }
+    assert.throws(() => canonicalJson({ '\ud800': 1 }), TypeError);
+    assert.throws(() => canonicalJson(Array(1)), TypeError);
+  });
+
+  test('what is no plain data is refused rather than written as an empty object', () => {
+    for (const value of [new Date(0), new Map([[1, 2]]), new Set([1]), Buffer.from('a'), /a/]) {
+      assert.throws(() => canonicalJson({ value }), TypeError, value.constructor.name);
+    }
+    assert.equal(canonicalJson({ a: undefined, b: Object.assign(Object.create(null), { c: 1 }) }), '{"b":{"c":1}}');
   });
 });
 

@@ -22,7 +22,8 @@ export const victim = 'latchkey-victim';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
-export async function startBrokerProcess(broker: TestBroker): Promise<BrokerProcess> {
+/** @param program what `latchkey` is: the checkout's sources when not given. */
+export async function startBrokerProcess(broker: TestBroker, program = main): Promise<BrokerProcess> {
   const port = await freePort();
   const directory = await mkdtemp(join(tmpdir(), 'latchkey-serve-'));
   const file = join(directory, 'config.json');
@@ -35,7 +36,7 @@ export async function startBrokerProcess(broker: TestBroker): Promise<BrokerProc
     file,
     JSON.stringify({ ...config, listen: { host: '127.0.0.1', port }, database: { url: url.href, poolSize: 5 } }),
   );
-  const child: ChildProcess = spawn(process.execPath, [main, 'serve', '--config', file], {
+  const child: ChildProcess = spawn(process.execPath, [program, 'serve', '--config', file], {
     stdio: ['ignore', 'pipe', 'inherit'],
     cwd: dirname(dirname(main)),
   });

@@ -33,7 +33,6 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   '@azure/keyvault-secrets': ['credentials'],
   // What is allowed is decided in one place.
   '@cedar-policy/cedar-wasm': ['policy'],
-  canonicalize: ['ledger'],
   // JOSE is arithmetic on what it is given, so it may stand wherever a token is made or checked.
   jose: ['domain', 'credentials', 'broker', 'http', 'agent', 'cli', 'development'],
   ajv: ['policy', 'http', 'agent', 'config.ts'],
