@@ -41,17 +41,19 @@ export function startSweeper(context: BrokerContext): Sweeper {
 
   const sweep = async (): Promise<void> => {
     try {
+      // First, because recording may need the partitions that tidying makes.
+      if (Date.now() - tidied > tidyEvery) {
+        await tidy(context);
+        tidied = Date.now();
+      }
       let recorded = 1;
       while (recorded > 0 && !stopping()) recorded = await recordWhatIsDue(context);
-      if (Date.now() - tidied > tidyEvery) {
-        tidied = Date.now();
-        await tidy(context);
-      }
       const { due, now } = await nextDue(context.pool);
       // The database's clock decides; ours only measures how long that is from now.
       const wait = due ? Math.max(1, due.getTime() - now.getTime() + 1) : longestSleep;
       sleepUntil(Date.now() + Math.min(wait, longestSleep));
     } catch (error) {
+      tidied = 0;
       context.log.warn({ error: String(error) }, 'could not record what is due; grants end by the clock all the same');
       sleepUntil(Date.now() + afterFailure);
     }

@@ -44,6 +44,8 @@ export function translateFailure(error: unknown): unknown {
   if (error instanceof LatchkeyError || !(error instanceof Error)) return error;
   const code = (error as { code?: unknown }).code;
   const lost =
+    // No partition yet for the month of what is written: the sweeper makes it.
+    (error as { routine?: unknown }).routine === 'ExecFindPartition' ||
     (typeof code === 'string' &&
       (unavailable.test(code) || /^(ECONN|ETIMEDOUT|EPIPE|ENOTFOUND|EHOST|ENET|EAI_)/.test(code))) ||
     /timeout exceeded when trying to connect|Query read timeout|Connection terminated|Client has encountered a connection error|after calling end on the pool|not queryable/.test(

@@ -118,6 +118,26 @@ describe('the database', () => {
     await assertRecovers();
   });
 
+  test('without a partition for this month: 503 with Retry-After, and the broker makes it', async () => {
+    const { rows } = await broker.sql.query<{ name: string }>(
+      `SELECT 'audit_events_' || to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY_MM') AS name`,
+    );
+    const { name } = rows[0]!;
+    // Something is due soon, and cannot be recorded either.
+    const brief = { profile: 'diagnose', devices: [broker.contoso.devices[0]!.id], duration: 'PT1S', reason: 'x' };
+    assert.equal((await broker.call('ada', 'POST', '/v1/requests', brief)).status, 201);
+    const unplaced = () => broker.sql.query('SELECT 1 FROM ledger_inbox');
+    while ((await unplaced()).rows.length > 0) await new Promise((soon) => setTimeout(soon, 20));
+    await broker.sql.query(`ALTER TABLE audit_events DETACH PARTITION ${name}`);
+    await broker.sql.query(`ALTER TABLE ${name} RENAME TO set_aside`);
+    assertUnavailable(await ask());
+    const deadline = Date.now() + 8_000;
+    while ((await ask()).status !== 201) assert.ok(Date.now() < deadline, 'it did not recover');
+    await broker.sql.query(`INSERT INTO ${name} SELECT * FROM set_aside`);
+    await broker.sql.query('DROP TABLE set_aside');
+    await broker.checkLedger();
+  });
+
   test('read-only, as an old primary: 503, and nothing half done', async () => {
     const { name } = broker.database;
     const before = await counts();
