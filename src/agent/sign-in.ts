@@ -35,7 +35,7 @@ export function createSignIn({ issuer, device, key, now, clocks = machineClocks 
   async function signIn(): Promise<string> {
     const asked = mark(clocks);
     const iat = Math.floor((now ? now() : clocks.wall()) / 1_000);
-    const claims = { iss: device, sub: device, aud: issuer, jti: randomUUID(), iat, exp: iat + 55 };
+    const claims = { iss: device, sub: device, aud: issuer, jti: randomUUID(), iat, exp: iat + 30 };
     const assertion = await key.sign('client-authentication+jwt', claims);
     const form = {
       grant_type: 'client_credentials',

@@ -10,7 +10,6 @@ import type { BrokerContext } from './context.ts';
 
 /** An assertion may be this many seconds from its end (contract §5). */
 const furthestEnd = 60;
-const clockSkew = 5;
 
 /**
  * Signs a device in by an assertion of its key (RFC 7523 §3), which counts once among all brokers.
@@ -59,7 +58,7 @@ async function verify(
     const { typ } = protectedHeader;
     const { jti, exp, aud } = payload;
     const typed = typ === undefined || typ === 'client-authentication+jwt';
-    const soon = exp! <= now.getTime() / 1000 + furthestEnd + clockSkew;
+    const soon = exp! <= now.getTime() / 1000 + furthestEnd;
     const named = typeof jti === 'string' && jti.length > 0 && jti.length <= 256;
     if (typed && soon && named && aud === context.issuer) return { jti, exp: exp! };
   } catch {

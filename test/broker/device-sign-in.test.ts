@@ -72,6 +72,7 @@ scenarios((broker) => {
       ['over already', device().assertion({ exp: now() - 1 })],
       ['without end', device().assertion({ exp: undefined })],
       ['good for too long', device().assertion({ exp: now() + 90 })],
+      ['good for a moment too long', device().assertion({ exp: now() + 63 })],
       ['not good yet', device().assertion({ nbf: now() + 50 })],
       ['without a `jti`', device().assertion({ jti: undefined })],
       ['with an empty `jti`', device().assertion({ jti: '' })],
