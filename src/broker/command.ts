@@ -41,6 +41,14 @@ export function refusedByPolicy(decision: Decision): LatchkeyError {
   });
 }
 
+/** The refusal of somebody whom no rule speaks of. */
+export function noPolicyPermits(what: string): LatchkeyError {
+  const message = `no policy permits you to ${what}`;
+  return new LatchkeyError('not-permitted', message, {
+    reasons: [{ policy: 'no-policy-permits', message, remedy: null }],
+  });
+}
+
 /** What a use case needs to run at all; a command of an operator's has no more than this. */
 export type CommandContext = Pick<BrokerContext, 'pool' | 'region' | 'sealer'> & {
   readonly ledger: Pick<BrokerContext['ledger'], 'poke'>;

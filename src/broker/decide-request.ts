@@ -26,11 +26,12 @@ import {
 import { lockGrant } from '../store/grants.ts';
 import { fixedTenant } from '../store/tenants.ts';
 import type { Tx } from '../store/transaction.ts';
-import { RecordedRefusal, refusedByPolicy } from './command.ts';
+import { noPolicyPermits, RecordedRefusal, refusedByPolicy } from './command.ts';
 import type { BrokerContext, Caller } from './context.ts';
 import { extendGrant } from './extend-grant.ts';
 import { makeGrant } from './make-grant.ts';
 import type { Journal } from './journal.ts';
+import { decidingTeams } from './people.ts';
 import { requireVisible } from './see.ts';
 
 export interface Say {
@@ -63,16 +64,16 @@ export async function decideRequest(
 
   const aliases = await aliasesOf(tx, caller.id);
   const chosen = chooseStage(context, caller, request, tenant, aliases, say, now);
-  if (chosen && !chosen.decision.allowed) {
+  if (chosen ? !chosen.decision.allowed : !decidesElsewhere(context, caller, request, aliases)) {
     journal.fact(now, request.tenant, {
       type: 'request.refused',
       action: 'decide',
       subject: id,
       profile: request.profile,
       devices: request.devices,
-      decisions: [journal.decision(chosen.decision, caller.id)],
+      decisions: chosen ? [journal.decision(chosen.decision, caller.id)] : [],
     });
-    throw new RecordedRefusal(refusedByPolicy(chosen.decision));
+    throw new RecordedRefusal(chosen ? refusedByPolicy(chosen.decision) : noPolicyPermits('decide this request'));
   }
   const pending = requirePending(request);
   // A request without stages is never pending.
@@ -118,6 +119,16 @@ async function lockForDecision(tx: Tx, id: RequestId): Promise<StoredRequest | n
   const extended = (await findRequest(tx, id))?.request.extends;
   if (extended) await lockGrant(tx, extended);
   return lockRequest(tx, id);
+}
+
+/** Nobody decides a request without stages; only those who decide others' requests are told that it is too late. */
+function decidesElsewhere(
+  context: BrokerContext,
+  caller: Caller,
+  { requester }: AccessRequest,
+  aliases: ReadonlySet<PersonId>,
+): boolean {
+  return !aliases.has(requester) && decidingTeams(context, caller).length > 0;
 }
 
 /** The stage that the caller decides: the one they name, or the first that policy lets them; null when it has none. */

@@ -9,7 +9,7 @@ import { hasOverdueReview } from '../store/grants.ts';
 import { aliasesOf } from '../store/persons.ts';
 import { insertRequest } from '../store/requests.ts';
 import { databaseNow, type Tx } from '../store/transaction.ts';
-import { RecordedRefusal, refusedByPolicy } from './command.ts';
+import { noPolicyPermits, RecordedRefusal, refusedByPolicy } from './command.ts';
 import { tenantFacts, type BrokerContext, type Caller } from './context.ts';
 import { makeGrant } from './make-grant.ts';
 import { seenBy } from './people.ts';
@@ -177,9 +177,7 @@ function refuseStranger(now: Date, journal: Journal, { name }: Profile): Recorde
     devices: [],
     decisions: [],
   });
-  const message = `no policy permits you to \`request\` with \`${name}\``;
-  const reasons = [{ policy: 'no-policy-permits', message, remedy: null }];
-  return new RecordedRefusal(new LatchkeyError('not-permitted', message, { reasons }));
+  return new RecordedRefusal(noPolicyPermits(`\`request\` with \`${name}\``));
 }
 
 /** The devices in the order asked for. @throws invalid-request naming the first that cannot be used. */

@@ -36,6 +36,19 @@ scenarios((broker) => {
     }
   });
 
+  test('on a request without stages, who decides others’ requests comes too late, and nobody else may', async () => {
+    const request = await broker().ask('ada', 'diagnose');
+    assert.deepEqual([request.state, request.stages], ['granted', []]);
+    for (const who of ['chloe', 'carmen', 'priya'] as const) refused(await decide(broker(), who, request), 409);
+    for (const who of ['ada', 'olu', 'aud'] as const) {
+      assert.deepEqual(reasonsOf(await decide(broker(), who, request)), ['no-policy-permits'], who);
+    }
+    for (const who of ['ben', 'felix', 'nobody'] as const) refused(await decide(broker(), who, request), 404);
+    const own = await broker().ask('chloe', 'break-glass');
+    assert.deepEqual(reasonsOf(await decide(broker(), 'chloe', own)), ['no-policy-permits']);
+    await ok(broker().call('dmitri', 'POST', `/v1/grants/${own.grant.id}/review`, { verdict: 'justified' }));
+  });
+
   test('a named stage is the one decided', async () => {
     const request = await broker().ask('ada', 'remote-admin');
     refused(await decide(broker(), 'chloe', request, { stage: 'privacy' }), 400, '/stage');
