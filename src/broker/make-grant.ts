@@ -1,14 +1,15 @@
 import { LatchkeyError } from '../domain/errors.ts';
 import { spanOf, type LiveGrant } from '../domain/grant.ts';
 import { newId } from '../domain/ids.ts';
-import { teamFor } from '../domain/profile.ts';
+import { teamFor, type Profile } from '../domain/profile.ts';
 import type { PendingRequest } from '../domain/request.ts';
 import type { Terms } from '../domain/terms.ts';
 import { broker, type DecisionRecord } from '../ledger/events.ts';
 import { insertGrant } from '../store/grants.ts';
 import { raiseLiveVersions } from '../store/live-grants.ts';
 import { recordOutcome } from '../store/requests.ts';
-import { findTenant } from '../store/tenants.ts';
+import type { NoticeKind } from '../store/notices.ts';
+import { fixedTenant } from '../store/tenants.ts';
 import type { Tx } from '../store/transaction.ts';
 import type { BrokerContext } from './context.ts';
 import type { Journal } from './journal.ts';
@@ -56,7 +57,7 @@ export async function makeGrant(
   } else {
     await beginGrant(context, tx, journal, grant, agreed.decisions, now);
   }
-  if (dueAt && profile) await tellOfBreakGlass(tx, journal, grant, profile.tells, now);
+  if (dueAt && profile) await tellOfBreakGlass(tx, journal, grant, profile, now);
   return grant;
 }
 
@@ -77,18 +78,30 @@ export async function beginGrant(
   });
 }
 
-async function tellOfBreakGlass(
+/** Tells of a break-glass grant when it is asked for and, if that is later, once more when it begins. */
+export async function tellOfBreakGlass(
   tx: Tx,
   journal: Journal,
   grant: LiveGrant,
+  { tells }: Pick<Profile, 'tells'>,
+  now: Date,
+): Promise<void> {
+  const kind = grant.state === 'scheduled' ? 'break-glass-scheduled' : 'break-glass-used';
+  await tellTeams(tx, journal, kind, grant, tells, now);
+  await journal.raise(tx, now, reviewAlarms[0], grant.id, grant.tenant);
+}
+
+/** @param teams as a profile names them, with `{tenant}` for the tenant's slug. */
+export async function tellTeams(
+  tx: Tx,
+  journal: Journal,
+  kind: NoticeKind,
+  grant: Pick<LiveGrant, 'id' | 'tenant'>,
   teams: readonly string[],
   now: Date,
 ): Promise<void> {
-  const tenant = await findTenant(tx, grant.tenant);
-  for (const team of teams) {
-    journal.notice(now, { team: teamFor(team, tenant!.slug) }, 'break-glass-used', grant.id);
-  }
-  await journal.raise(tx, now, reviewAlarms[0], grant.id, grant.tenant);
+  const tenant = await fixedTenant(tx, grant.tenant);
+  for (const team of teams) journal.notice(now, { team: teamFor(team, tenant!.slug) }, kind, grant.id);
 }
 
 function grantTerms(grant: LiveGrant): {

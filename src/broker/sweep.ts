@@ -8,7 +8,7 @@ import { findDevices } from '../store/devices.ts';
 import { runCommand } from './command.ts';
 import type { BrokerContext } from './context.ts';
 import { revokeByBroker } from './end-grant.ts';
-import { beginGrant } from './make-grant.ts';
+import { beginGrant, tellOfBreakGlass, tellTeams } from './make-grant.ts';
 import { lastKnown } from './people.ts';
 import { decideUse } from './request-access.ts';
 
@@ -68,6 +68,7 @@ async function beginOne(context: BrokerContext): Promise<boolean> {
     if (profile && refused < 0) {
       await recordStart(tx, grant.id, now);
       await beginGrant(context, tx, journal, grant, recorded, now);
+      if (grant.review) await tellOfBreakGlass(tx, journal, grant, profile, now);
       return true;
     }
     const note = decisions[refused]?.reasons[0]?.message ?? `the profile \`${grant.profile}\` is no longer offered`;
@@ -97,7 +98,12 @@ async function recordLapses(context: BrokerContext): Promise<number> {
 async function raiseOverdueReviews(context: BrokerContext): Promise<number> {
   return runCommand(context, { actor: broker }, async (tx, journal) => {
     const overdue = await findOverdueReviews(tx, batch);
-    for (const grant of overdue) await journal.raise(tx, grant.now, 'review-overdue', grant.id, grant.tenant);
+    for (const { id, tenant, person, profile, now } of overdue) {
+      await journal.raise(tx, now, 'review-overdue', id, tenant);
+      journal.notice(now, { person }, 'review-overdue', id);
+      const tells = context.policy().profiles.get(profile)?.tells ?? [];
+      await tellTeams(tx, journal, 'review-overdue', { id, tenant }, tells, now);
+    }
     return overdue.length;
   });
 }

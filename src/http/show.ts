@@ -136,6 +136,7 @@ export function showAlarm({ id, kind, subject, since, closedAt }: Alarm): object
 }
 
 const noticeTexts: Record<NoticeKind, (subject: string) => string> = {
+  'break-glass-scheduled': (grant) => `break-glass access will be taken: ${grant} is scheduled`,
   'break-glass-used': (grant) => `break-glass access was taken: ${grant} wants a review`,
   'another-key-refused': (grant) => `a credential for ${grant} was asked for with another key than yours, and refused`,
   'grant-revoked': (grant) => `${grant} was revoked`,

@@ -218,11 +218,11 @@ export async function lockDueToStart(tx: Tx): Promise<StoredGrant | null> {
 export async function findOverdueReviews(
   tx: Tx,
   limit: number,
-): Promise<{ id: GrantId; tenant: TenantId; now: Date }[]> {
+): Promise<{ id: GrantId; tenant: TenantId; person: PersonId; profile: string; now: Date }[]> {
   return rows(
     tx,
     'find-overdue-reviews',
-    `SELECT g.id, g.tenant, ${nowSql} AS now FROM grants g
+    `SELECT g.id, g.tenant, g.person, g.profile, ${nowSql} AS now FROM grants g
      WHERE review_due_at <= ${onceNowSql} AND review_due_at IS NOT NULL AND review_verdict IS NULL
        AND NOT EXISTS (SELECT 1 FROM alarms a WHERE a.kind = 'review-overdue' AND a.subject = g.id)
      ORDER BY review_due_at LIMIT $1 FOR NO KEY UPDATE OF g SKIP LOCKED`,

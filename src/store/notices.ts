@@ -13,7 +13,12 @@ export interface Notice {
 }
 
 export type NoticeKind =
-  'break-glass-used' | 'another-key-refused' | 'grant-revoked' | 'request-decided' | 'review-overdue';
+  | 'break-glass-scheduled'
+  | 'break-glass-used'
+  | 'another-key-refused'
+  | 'grant-revoked'
+  | 'request-decided'
+  | 'review-overdue';
 
 export async function insertNotices(tx: Tx, notices: readonly Notice[]): Promise<void> {
   await rows(

@@ -39,6 +39,21 @@ scenarios((broker) => {
     await ok(review('dmitri', grant));
   });
 
+  test('a scheduled one is told of when it is asked for, and once more when it begins', async () => {
+    const startsAt = new Date(Date.now() + 1_500).toISOString();
+    const { grant } = await broker().ask('chloe', 'break-glass', { startsAt });
+    assert.equal(grant.state, 'scheduled');
+    const kinds = async (who: Reviewer) =>
+      (await about(who, '/v1/notices', grant.id)).map((notice: { kind: string }) => notice.kind);
+    for (const who of ['dmitri', 'carmen'] as const) assert.deepEqual(await kinds(who), ['break-glass-scheduled'], who);
+    await eventually(async () => (await kinds('dmitri')).length > 1);
+    for (const who of ['dmitri', 'carmen'] as const) {
+      assert.deepEqual(await kinds(who), ['break-glass-used', 'break-glass-scheduled'], who);
+    }
+    assert.equal((await about('olu', '/v1/alarms?state=open', grant.id)).length, 1);
+    await ok(review('dmitri', grant));
+  });
+
   test('it is reviewed by another human who may, once', async () => {
     const { grant } = await broker().ask('chloe', 'break-glass');
     assert.deepEqual(reasonsOf(await review('chloe', grant)), ['review-by-another']);
@@ -79,6 +94,16 @@ scenarios(
       });
       assert.equal(alarm.subject, grant.id, 'the reviewed one raises none');
       assert.ok(Date.parse(alarm.since) >= Date.parse(grant.review.dueAt));
+      for (const who of ['chloe', 'dmitri', 'carmen'] as const) {
+        const { items } = await ok(broker().call(who, 'GET', '/v1/notices'));
+        const told = items.filter((n: { kind: string; subject: string }) => n.kind === 'review-overdue');
+        const expected = who === 'chloe' ? [grant.id, grant.id] : [grant.id];
+        assert.deepEqual(
+          told.map((n: { subject: string }) => n.subject),
+          expected,
+          who,
+        );
+      }
       const overdue = await ok(broker().call('chloe', 'GET', `/v1/grants/${grant.id}`));
       assert.equal(overdue.review.state, 'overdue');
 
