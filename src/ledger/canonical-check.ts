@@ -9,7 +9,7 @@ import { Malformed } from './verdict.ts';
  * @throws Malformed when they are not that very form, or no JSON object.
  */
 export function parseCanonical(bytes: Uint8Array): Readonly<Record<string, unknown>> {
-  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const view = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const value = isPlainlyCanonical(view) ? (JSON.parse(view.toString('latin1')) as unknown) : parseClosely(view);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Malformed('is no JSON object');
   return value as Readonly<Record<string, unknown>>;

@@ -9,23 +9,24 @@ export const emptyRoot: Buffer = sha256(new Uint8Array());
 const leafPrefix = 0x00;
 const nodePrefix = 0x01;
 
+/** Filled anew for every leaf and every node: hashing is synchronous, so nobody else can be at it. */
+const leafScratch = Buffer.alloc(8_192, leafPrefix);
+const nodeScratch = Buffer.alloc(1 + 2 * hashLength, nodePrefix);
+
 /** The hash of a leaf: SHA-256(0x00 || entry) (RFC 6962 §2.1). */
 export function leafHash(entry: Uint8Array): Buffer {
-  const bytes = Buffer.allocUnsafe(1 + entry.length);
-  bytes[0] = leafPrefix;
+  const length = 1 + entry.length;
+  const bytes = length <= leafScratch.length ? leafScratch.subarray(0, length) : Buffer.alloc(length, leafPrefix);
   bytes.set(entry, 1);
   return sha256(bytes);
 }
 
-/** Filled anew for every node: hashing is synchronous, so nobody else can be at it. */
-const scratch = Buffer.alloc(1 + 2 * hashLength, nodePrefix);
-
 /** The hash of a node: SHA-256(0x01 || left || right) (RFC 6962 §2.1). */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
   if (!isHash(left) || !isHash(right)) throw new RangeError(`a hash has ${hashLength} bytes`);
-  scratch.set(left, 1);
-  scratch.set(right, 1 + hashLength);
-  return sha256(scratch);
+  nodeScratch.set(left, 1);
+  nodeScratch.set(right, 1 + hashLength);
+  return sha256(nodeScratch);
 }
 
 /** The root over the hashes of leaves, split at the largest power of two below their number (RFC 6962 §2.1). */

@@ -2,6 +2,7 @@ import { Client } from 'pg';
 import type { Leftovers, LedgerSource } from '../ledger/audit-source.ts';
 import { hashLength } from '../ledger/merkle.ts';
 import { rangesBetween, readAhead } from '../ledger/read-ahead.ts';
+import { copyOut } from './copy-out.ts';
 
 const batch = 2_048;
 const batchesAhead = 2;
@@ -60,16 +61,13 @@ async function connect(url: string): Promise<Client> {
 }
 
 async function read(client: Client, [from, to]: readonly [number, number]): Promise<(Uint8Array | null)[]> {
-  const found = await client.query<[position: string, bytes: Buffer | null], number[]>({
-    name: 'audit-entries',
-    text: `SELECT e.position::text, a.bytes FROM ledger_entries e
-      LEFT JOIN audit_events a ON a.id = e.event AND a.at = e.at
-      WHERE e.position >= $1 AND e.position < $2`,
-    values: [from, to],
-    rowMode: 'array',
-  });
+  const rows = await copyOut(
+    client,
+    `SELECT e.position, a.bytes FROM ledger_entries e LEFT JOIN audit_events a ON a.id = e.event AND a.at = e.at
+     WHERE e.position >= ${from} AND e.position < ${to}`,
+  );
   const entries: (Uint8Array | null)[] = Array.from({ length: to - from }, () => null);
-  for (const [position, bytes] of found.rows) entries[Number(position) - from] = bytes;
+  for (const [position, bytes] of rows) entries[Number(position!.readBigInt64BE()) - from] = bytes!;
   return entries;
 }
 

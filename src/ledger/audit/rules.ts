@@ -21,7 +21,7 @@ export class Rules {
       case 'request.submitted':
         return this.#requests.submitted(event);
       case 'request.approved':
-        return this.#requests.approved({ ...event, type: event.type });
+        return this.#requests.approved(event);
       case 'request.denied':
       case 'request.cancelled':
       case 'request.lapsed':

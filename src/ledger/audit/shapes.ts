@@ -3,6 +3,10 @@ import type { Fact } from '../events.ts';
 import type { FactOf } from './events.ts';
 
 type Check = (value: unknown) => boolean;
+interface Member {
+  readonly name: string;
+  readonly check: Check;
+}
 type Members<T> = { readonly [M in Exclude<keyof FactOf<T>, 'type'>]-?: Check };
 
 const anyId = /^(?!per_)[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
@@ -24,15 +28,20 @@ const list =
   (check: Check): Check =>
   (value) =>
     Array.isArray(value) && value.every(check);
-/** An object of just these members; those named in `optional` may be absent. */
-const record =
-  (members: Readonly<Record<string, Check>>, optional: readonly string[] = []): Check =>
-  (value) => {
+/** An object of just these members, in the order that canonical JSON gives them; those in `optional` may be absent. */
+const record = (members: Readonly<Record<string, Check>>, optional: readonly string[] = []): Check => {
+  const sorted = inOrder(members);
+  return (value) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-    const given = Object.entries(value);
-    if (!given.every(([name, member]) => Object.hasOwn(members, name) && members[name]!(member))) return false;
-    return Object.keys(members).every((name) => optional.includes(name) || Object.hasOwn(value, name));
+    let next = 0;
+    for (const name in value) {
+      while (next < sorted.length && sorted[next]!.name !== name && optional.includes(sorted[next]!.name)) next++;
+      const member = sorted[next++];
+      if (member?.name !== name || !member.check((value as Readonly<Record<string, unknown>>)[name])) return false;
+    }
+    return sorted.slice(next).every(({ name }) => optional.includes(name));
   };
+};
 const oneOf =
   (...words: readonly string[]): Check =>
   (value) =>
@@ -140,16 +149,12 @@ const facts: { readonly [T in Fact['type']]: Members<T> } = {
   'ledger.rollback-accepted': { from: count, to: count },
 };
 
-const actors: Readonly<Record<string, Check>> = {
-  person,
-  device: id('device'),
-  broker: oneOf('broker'),
-};
-const actor: Check = (value) => {
-  const { kind, id: name, ...rest } = (value ?? {}) as Record<string, unknown>;
-  const check = typeof kind === 'string' && Object.hasOwn(actors, kind) ? actors[kind] : undefined;
-  return check !== undefined && check(name) && Object.keys(rest).length === 0;
-};
+const [aPerson, aDevice, theBroker] = [
+  record({ kind: oneOf('person'), id: person }),
+  record({ kind: oneOf('device'), id: id('device') }),
+  record({ kind: oneOf('broker'), id: oneOf('broker') }),
+];
+const actor: Check = (value) => aPerson(value) || aDevice(value) || theBroker(value);
 
 const everyEvent: Readonly<Record<string, Check>> = {
   v: (value) => value === 1,
@@ -161,13 +166,18 @@ const everyEvent: Readonly<Record<string, Check>> = {
   actor,
 };
 
-const shapes = new Map<string, ReadonlyMap<string, Check>>(
+const shapes = new Map<string, readonly Member[]>(
   Object.entries(facts).map(([type, members]) => [
     type,
-    new Map(Object.entries({ ...everyEvent, ...members } as Readonly<Record<string, Check>>)),
+    inOrder({ ...everyEvent, ...members }),
   ]),
 );
-const base: ReadonlyMap<string, Check> = new Map(Object.entries(everyEvent));
+const base = inOrder(everyEvent);
+
+function inOrder(members: Readonly<Record<string, Check>>): readonly Member[] {
+  const sorted = Object.entries(members).sort(([a], [b]) => (a < b ? -1 : 1));
+  return sorted.map(([name, check]) => ({ name, check }));
+}
 
 /** An event has the members of its type and no others: its type is known here, or only what all events share is. */
 export interface Shaped {
@@ -176,16 +186,21 @@ export interface Shaped {
   readonly wrong: string | null;
 }
 
-/** Holds an event against the members that its type has. */
+/** Holds an event that was read from canonical JSON, whose members are therefore in order, against what its type has. */
 export function shapeOf(event: Readonly<Record<string, unknown>>): Shaped {
   const shape = typeof event.type === 'string' ? shapes.get(event.type) : undefined;
-  let left = (shape ?? base).size;
+  const known = shape !== undefined;
+  const members = shape ?? base;
+  let next = 0;
   for (const name in event) {
-    const check = (shape ?? base).get(name);
-    if (check ? !check(event[name]) : shape) return { known: shape !== undefined, wrong: name };
-    if (check) left--;
+    const member = members[next];
+    if (member?.name === name) {
+      if (!member.check(event[name])) return { known, wrong: name };
+      next++;
+    } else if (known) {
+      // A name that sorts after the expected one stands where that one is missing.
+      return { known, wrong: member !== undefined && member.name < name ? member.name : name };
+    }
   }
-  if (left === 0) return { known: shape !== undefined, wrong: null };
-  const missing = [...(shape ?? base).keys()].find((name) => !Object.hasOwn(event, name));
-  return { known: shape !== undefined, wrong: missing ?? 'type' };
+  return { known, wrong: members[next]?.name ?? null };
 }
