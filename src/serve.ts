@@ -36,7 +36,7 @@ export interface RunningBroker {
 
 /** While it drains it still answers, so that whoever sends traffic can see that it is to go elsewhere (milliseconds). */
 const drainNotice = 300;
-const longestDrain = 7_000;
+const longestDrain = 5_000;
 
 /**
  * Starts a broker: listens at once (503 until ready), then opens database, vault and policies.
@@ -103,6 +103,7 @@ async function start(
   await ensureAuditPartitions(pool);
   await policies.onLoad((bundle, replaces) => recordBundle(broker, bundle, replaces));
   const liveLists = (late.liveLists = createLiveLists(broker));
+  undo.push(() => liveLists.close());
   const sweeper = (late.sweeper = startSweeper(broker));
   undo.push(() => sweeper.close());
 
@@ -114,8 +115,8 @@ async function start(
     async stop() {
       ready = false;
       requestWatch.close();
-      liveLists.close();
       await new Promise((resolve) => setTimeout(resolve, drainNotice));
+      await liveLists.drain();
       await unwind();
     },
   };

@@ -14,6 +14,8 @@ import type { Witnesses } from './witnesses.ts';
 export interface Ledger {
   /** A hint that something was committed. */
   poke(): void;
+  /** Calls back whenever the ledger may have grown, whichever broker made it grow. @returns how to stop that. */
+  onGrowth(listener: () => void): () => void;
   /** True when the database has lost what was signed: then nothing is signed at all. */
   behind(): boolean;
   /** @throws unavailable while the ledger takes nothing more: behind its own past, or further back than it can catch up. */
@@ -55,6 +57,7 @@ export function openLedger(options: {
 }): Ledger {
   const { pool, signer, highWater, witnesses, log } = options;
   const waiters = new Set<() => void>();
+  const listeners = new Set<() => void>();
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | null = null;
   let again = false;
@@ -65,6 +68,7 @@ export function openLedger(options: {
 
   const wake = (): void => {
     for (const waiter of waiters) waiter();
+    for (const listener of listeners) listener();
   };
   const run = async (): Promise<void> => {
     do {
@@ -133,6 +137,10 @@ export function openLedger(options: {
 
   return {
     poke,
+    onGrowth(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
     behind: highWater.behind,
     requireRoom() {
       if (highWater.behind()) {

@@ -7,6 +7,7 @@ import type { DeviceId } from '../domain/ids.ts';
 import { authenticateDevice, authenticatePerson, looksLikeDevice } from './authenticate.ts';
 import { hasBody, readFormBody, readJsonBody, requireStorable } from './body.ts';
 import type { HttpContext } from './context.ts';
+import { createGate, type Gate } from './gate.ts';
 import { idempotencyOf } from './idempotency.ts';
 import { oauthErrorOf, problemOf, statusOf } from './problems.ts';
 import { createRateLimiter, networkOf } from './rate-limit.ts';
@@ -44,10 +45,11 @@ export function createApp(context: HttpContext): Express {
     device: createRateLimiter(context.rateLimits.device),
     address: createRateLimiter(context.rateLimits.address),
   };
+  const fleet = createGate(fleetGate);
   for (const [path, ofPath] of Map.groupBy(routes, (route) => route.path)) {
     const pattern = ofPath[0]!.deep ? path.replace(/\{(\w+)\}$/, '*$1') : path;
     const place = app.route(pattern.replaceAll(/\{(\w+)\}/g, ':$1'));
-    for (const route of ofPath) place[route.method](handlerOf(context, route, limits));
+    for (const route of ofPath) place[route.method](handlerOf(context, route, limits, fleet));
     const allowed = ofPath.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
     place.all((request) => {
       limits.address(addressOf(request));
@@ -68,13 +70,19 @@ export function createApp(context: HttpContext): Express {
   return app;
 }
 
+/** Devices get less than half of the database's connections, however many of them come at once after an outage. */
+const fleetGate = { atOnce: 8, mostWaiting: 400, invited: 300, longest: 20 } as const;
+
 type Limits = Record<'person' | 'device' | 'address', (key: string) => void>;
 
 function handlerOf(
   context: HttpContext,
   route: Route,
   limits: Limits,
+  fleet: Gate,
 ): (request: Request, response: Response) => Promise<void> {
+  // Bodies are read outside, so that no slow one keeps others from passing.
+  const pass: Gate = route.fleet ? fleet : (work) => work();
   const checks = {
     params: route.params && checker(route.params, 'params'),
     query: checker(route.query ?? { type: 'object', additionalProperties: false }, 'query'),
@@ -83,7 +91,7 @@ function handlerOf(
   return async (request, response) => {
     response.locals.route = route.path;
     try {
-      const who = await authenticate(context, route, request, limits);
+      const who = await pass(() => authenticate(context, route, request, limits));
       response.locals.who = who.caller?.id ?? who.device;
       const params = paramsOf(request);
       if (checks.params) checkParams(checks.params, params);
@@ -95,7 +103,7 @@ function handlerOf(
       const idempotency =
         route.method === 'post' && who.caller ? idempotencyOf(request, who.caller.id, body, '') : null;
       const call = { ...who, params, query, body, idempotency, request, response };
-      const answer = await route.handle(call as unknown as Call<never, never, never>);
+      const answer = await pass(() => route.handle(call as unknown as Call<never, never, never>));
       if (!answer) return;
       if (answer.signedIn) limits.device(answer.signedIn);
       response.status(answer.status).set(answer.headers ?? {});
@@ -115,8 +123,9 @@ function paramsOf(request: Request): Record<string, string> {
   return Object.fromEntries(entries.map(([name, value]) => [name, Array.isArray(value) ? value.join('/') : value]));
 }
 
-/** The refusal, or that there have been too many of them from there. */
+/** The refusal, or that there have been too many of them from there. What is no fault of the caller's is not counted. */
 function charged(refusal: unknown, limits: Limits, request: Request): unknown {
+  if (refusal instanceof LatchkeyError && refusal.code === 'unavailable') return refusal;
   try {
     limits.address(addressOf(request));
     return refusal;
@@ -153,7 +162,7 @@ interface Who {
 async function authenticate(context: HttpContext, route: Route, request: Request, limits: Limits): Promise<Who> {
   const address = addressOf(request);
   if (route.audience === 'anyone') {
-    if (route.tag !== 'Operation' && !route.limitsRefusals) limits.address(address);
+    if (!route.unlimited && !route.limitsRefusals) limits.address(address);
     return { caller: undefined, device: undefined };
   }
   const asDevice = route.audience === 'device' || (route.audience === 'person-or-device' && looksLikeDevice(request));

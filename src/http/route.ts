@@ -62,8 +62,12 @@ export interface Route {
   readonly problems: readonly ErrorCode[];
   /** True where errors are RFC 6749 JSON rather than problem documents. */
   readonly oauth?: boolean;
+  /** True where calls cost next to nothing and whole sites of devices make them: they count against nobody. */
+  readonly unlimited?: boolean;
   /** True where only refused calls count against their address: the others turn out to be somebody's. */
   readonly limitsRefusals?: boolean;
+  /** True where a whole fleet may call at once: a few are answered at a time, the others are told when to come back. */
+  readonly fleet?: boolean;
   handle(call: Call<never, never, never>): Promise<Answer | null>;
 }
 

@@ -1,10 +1,16 @@
 import type { Response } from 'express';
 import type { Subscriber } from '../broker/live-lists.ts';
 
-/** How much may wait for a reader that does not keep up, in bytes: a few statements. */
-const mostWaiting = 262_144;
+/**
+ * How much may wait in this process for a reader that does not keep up, in bytes: a few statements. By then the
+ * system's own buffers are full, which are many more.
+ */
+const mostWaiting = 16_384;
 
-/** Opens a stream of server-sent events. A reader that does not keep up is dropped; it will come back. */
+/**
+ * Opens a stream of server-sent events. A reader that does not keep up is dropped; it will come back. One that is
+ * sent away is told by `retry:` how soon.
+ */
 export function openStream(response: Response, subscribe: (subscriber: Subscriber) => () => void): void {
   response.status(200).set({
     'Content-Type': 'text/event-stream',
@@ -23,9 +29,9 @@ export function openStream(response: Response, subscribe: (subscriber: Subscribe
       response.write(`event: live-grants\ndata: ${statement}\n\n`);
       return true;
     },
-    drop() {
+    drop(comeBackWithin) {
       if (response.writableLength > 0) response.destroy();
-      else response.end();
+      else response.end(comeBackWithin === undefined ? undefined : `retry: ${comeBackWithin}\n\n`);
     },
   });
   response.on('close', unsubscribe);

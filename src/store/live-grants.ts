@@ -1,3 +1,4 @@
+import { LatchkeyError } from '../domain/errors.ts';
 import type { DeviceId, GrantId, PersonId } from '../domain/ids.ts';
 import { nowSql, onceNowSql, rows, type Runner, type Tx } from './transaction.ts';
 
@@ -40,38 +41,49 @@ export async function raiseLiveVersions(tx: Tx, devices: readonly DeviceId[]): P
  * The lists of these devices, each with its version, from one snapshot. Equal versions carry equal grants: a grant
  * whose time has run out stays listed, with its end in the past, until its end is recorded and the version raised.
  * Devices that are not enrolled have no list.
+ * @throws unavailable by a server that takes no changes: a standby, or a primary that was retired, may not know that a
+ *   grant has ended.
  */
 export async function readLiveLists(runner: Runner, devices: readonly DeviceId[]): Promise<LiveList[]> {
-  const found = await rows<{
-    device: DeviceId;
-    version: number;
-    read_at: Date;
-    grants: { id: GrantId; person: PersonId; scopes: string[]; startsAt: string; expiresAt: string }[] | null;
-  }>(
+  const found = await rows<ListRow>(
     runner,
     'read-live-lists',
     // The statement's own start: a snapshot taken then cannot show anything later, and a later read never says earlier.
-    `SELECT v.device, v.version, date_trunc('milliseconds', statement_timestamp()) AS read_at, (
+    `SELECT server.retired, v.device, v.version, date_trunc('milliseconds', statement_timestamp()) AS read_at, (
        SELECT json_agg(json_build_object('id', g.id, 'person', g.person, 'scopes', g.scopes, 'startsAt', g.starts_at,
          'expiresAt', g.expires_at) ORDER BY g.id)
        FROM grant_devices gd JOIN grants g ON g.id = gd.grant_id
        WHERE gd.device = v.device AND gd.left_at IS NULL AND gd.expires_at > statement_timestamp() - interval '1 day'
          AND g.ending IS NULL AND g.expiry_recorded_at IS NULL AND g.started_at IS NOT NULL
      ) AS grants
-     FROM live_versions v
-     WHERE v.device = ANY ($1) AND (SELECT unenrolled_at IS NULL FROM devices WHERE id = v.device)`,
+     FROM (SELECT current_setting('transaction_read_only')::boolean AS retired) AS server
+     LEFT JOIN live_versions v
+       ON v.device = ANY ($1) AND (SELECT unenrolled_at IS NULL FROM devices WHERE id = v.device)`,
     [devices],
   );
-  return found.map((each) => ({
-    device: each.device,
-    version: each.version,
-    readAt: each.read_at,
-    grants: (each.grants ?? []).map((grant) => ({
-      ...grant,
-      startsAt: new Date(grant.startsAt),
-      expiresAt: new Date(grant.expiresAt),
-    })),
+  if (found[0]?.retired !== false) {
+    throw new LatchkeyError('unavailable', 'the database takes no changes: it is not the primary', { retryAfter: 1 });
+  }
+  return found.flatMap(listOf);
+}
+
+interface ListRow {
+  readonly retired: boolean;
+  readonly device: DeviceId | null;
+  readonly version: number;
+  readonly read_at: Date;
+  readonly grants: { id: GrantId; person: PersonId; scopes: string[]; startsAt: string; expiresAt: string }[] | null;
+}
+
+function listOf({ device, version, read_at: readAt, grants }: ListRow): LiveList[] {
+  // The one row there is when no device has a list.
+  if (device === null) return [];
+  const listed = (grants ?? []).map((grant) => ({
+    ...grant,
+    startsAt: new Date(grant.startsAt),
+    expiresAt: new Date(grant.expiresAt),
   }));
+  return [{ device, version, readAt, grants: listed }];
 }
 
 /**

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
 import type { TestDevice } from '../support/device.ts';
+import { openLiveStream } from '../support/live-stream.ts';
 import { decide, eventually, ok, scenarios, sleep } from './support/scenario.ts';
 
 interface Statement {
@@ -126,7 +127,7 @@ scenarios(
     test('the stream tells of each start and end soon, whichever broker made it', async () => {
       const device = await fresh();
       await device.signIn();
-      const stream = await openStream(device, broker().brokers[0]!.url);
+      const stream = await openLiveStream(device, broker().brokers[0]!.url);
       try {
         assert.deepEqual((await read(await stream.next())).grants, [], 'at connect');
         const other = broker().brokers.length - 1;
@@ -158,7 +159,7 @@ scenarios(
     test('the stream ends when the device is taken out', async () => {
       const device = await fresh();
       await device.signIn();
-      const stream = await openStream(device, broker().brokers[0]!.url);
+      const stream = await openLiveStream(device, broker().brokers[0]!.url);
       await stream.next();
       await ok(broker().call('olu', 'DELETE', `/v1/devices/${device.id}`), 204);
       await assert.rejects(stream.next(), /over/);
@@ -166,44 +167,3 @@ scenarios(
   },
   { concurrency: true },
 );
-
-interface Stream {
-  /** The next statement. @throws when the stream is over. */
-  next(): Promise<string>;
-  /** Reads on until one satisfies; when that was. */
-  until(wanted: (statement: string) => Promise<boolean>): Promise<number>;
-  close(): void;
-}
-
-async function openStream(device: TestDevice, url: string): Promise<Stream> {
-  const { body } = await device.signIn();
-  const stop = new AbortController();
-  const response = await fetch(`${url}/v1/agent/stream`, {
-    headers: { authorization: `Bearer ${body['access_token']}` },
-    signal: stop.signal,
-  });
-  assert.equal(response.status, 200);
-  assert.match(response.headers.get('content-type')!, /^text\/event-stream/);
-  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
-  let buffered = '';
-  const next = async (): Promise<string> => {
-    for (;;) {
-      const match = /^event: live-grants\ndata: (\S+)\n\n/.exec(buffered);
-      if (match) {
-        buffered = buffered.slice(match[0].length);
-        return match[1]!;
-      }
-      const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }));
-      if (done) throw new Error('the stream is over');
-      buffered += value;
-    }
-  };
-  return {
-    next,
-    async until(wanted) {
-      while (!(await wanted(await next()))) continue;
-      return performance.now();
-    },
-    close: () => stop.abort(),
-  };
-}

@@ -136,7 +136,7 @@ describe('without a valid identity an address is limited', () => {
     );
     const got = wrong.map(({ status }) => status);
     assert.ok(count(got, 401) <= 40 && count(got, 429) >= 20, JSON.stringify(got));
-    for (const path of ['/v1/sign-in', '/.well-known/jwks.json', '/nowhere']) {
+    for (const path of ['/v1/sign-in', '/nowhere']) {
       assert.equal((await broker.call(null, 'GET', path)).status, 429, path);
     }
     assert.equal(count(await statuses(broker, 'ada', 20), 200), 20);
@@ -146,6 +146,11 @@ describe('without a valid identity an address is limited', () => {
     assert.equal(rubbish.status, 429);
     assert.equal(rubbish.body['error'], 'temporarily_unavailable');
     for (const path of ['/livez', '/readyz']) assert.equal((await broker.call(null, 'GET', path)).status, 200, path);
+    const keys = await Promise.all(
+      Array.from({ length: 60 }, () => broker.call(null, 'GET', '/.well-known/jwks.json')),
+    );
+    const answered = keys.map(({ status }) => status);
+    assert.equal(count(answered, 200), 60, 'or a stranger at a site could shut all of its doors');
   });
 
   const from = async (broker: TestBroker, forwarded: readonly (readonly [string, string])[]): Promise<number> =>

@@ -46,6 +46,7 @@ export function agentRoutes(context: HttpContext): Route[] {
       oauth: true,
       // A whole site of devices may sign in from one address.
       limitsRefusals: true,
+      fleet: true,
       answers: {
         200: {
           description: 'a token for the routes of agents',
@@ -86,6 +87,7 @@ export function agentRoutes(context: HttpContext): Route[] {
       tag: 'Agents',
       summary: 'Live grants, as they change',
       audience: 'device',
+      fleet: true,
       rule: itself,
       answers: {
         200: {
@@ -97,6 +99,7 @@ export function agentRoutes(context: HttpContext): Route[] {
       },
       problems: [],
       async handle({ device, response }) {
+        liveLists.requireOpen();
         openStream(response, (subscriber) => liveLists.subscribe(device, subscriber));
         return null;
       },
@@ -109,6 +112,7 @@ export function agentRoutes(context: HttpContext): Route[] {
       tag: 'Agents',
       summary: 'Live grants, once',
       audience: 'device',
+      fleet: true,
       rule: itself,
       answers: {
         200: {
@@ -133,6 +137,7 @@ export function agentRoutes(context: HttpContext): Route[] {
       tag: 'Agents',
       summary: 'Say how the device is and where its door is',
       audience: 'device',
+      fleet: true,
       rule: itself,
       body: schemas.DeviceState,
       bodyExample: { inUse: false, facts: deviceExample.facts, door: deviceExample.door },
@@ -156,6 +161,7 @@ export function agentRoutes(context: HttpContext): Route[] {
       tag: 'Agents',
       summary: 'Say what happened at the door',
       audience: 'device',
+      fleet: true,
       rule: itself,
       body: Type.Object(
         {

@@ -18,6 +18,7 @@ export function wellKnownRoutes(context: HttpContext, all: () => readonly Route[
       tag: 'Operation',
       summary: 'Whether the process lives',
       audience: 'anyone',
+      unlimited: true,
       rule: open,
       answers: { 200: { description: 'it does', schema: health, example: { status: 'alive' } } },
       problems: [],
@@ -30,6 +31,7 @@ export function wellKnownRoutes(context: HttpContext, all: () => readonly Route[
       tag: 'Operation',
       summary: 'Whether it can take traffic',
       audience: 'anyone',
+      unlimited: true,
       rule: open,
       answers: {
         200: { description: 'it can', schema: health, example: { status: 'ready' } },
@@ -56,6 +58,7 @@ export function wellKnownRoutes(context: HttpContext, all: () => readonly Route[
       tag: 'Keys',
       summary: 'The broker’s public keys, each with the types of JWT it may sign',
       audience: 'anyone',
+      unlimited: true,
       rule: open,
       answers: {
         200: {
@@ -119,6 +122,7 @@ export function wellKnownRoutes(context: HttpContext, all: () => readonly Route[
       tag: 'Operation',
       summary: 'This document',
       audience: 'anyone',
+      unlimited: true,
       rule: open,
       answers: {
         200: {
