@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { newId, type PersonId, type TenantId } from '../domain/ids.ts';
+import { isId, newId, type DeviceId, type PersonId, type TenantId } from '../domain/ids.ts';
 import { canonicalJson, commit } from '../ledger/canonical.ts';
 import {
   eventOf,
@@ -39,19 +39,23 @@ export class Journal {
     return event;
   }
 
-  /** Commits to somebody's words; the words are kept beside the ledger, to be erased with that person. */
-  text<T extends string | null>(value: T, person: PersonId): T extends null ? null : Commitment {
+  /** Commits to somebody's words; the words are kept beside the ledger, to be erased with that person or device. */
+  text<T extends string | null>(
+    value: T,
+    person: PersonId,
+    device: DeviceId | null = null,
+  ): T extends null ? null : Commitment {
     type Result = T extends null ? null : Commitment;
     if (value === null) return null as Result;
     const salt = randomBytes(16);
     const commitment = commit(salt, value);
-    this.#disclosures.push({ commitment, salt, value, person });
+    this.#disclosures.push({ commitment, salt, value, person, device });
     return commitment as Result;
   }
 
   /** What the ledger says of a policy decision; its inputs are committed to and kept beside it. */
   decision(decision: Decision, person: PersonId): DecisionRecord {
-    const inputs = this.text(canonicalJson(decision.inputs), person);
+    const inputs = this.text(canonicalJson(decision.inputs), person, deviceIn(decision));
     return { policy: decision.digest, policies: decision.policies, inputs };
   }
 
@@ -97,4 +101,10 @@ export class Journal {
   committed(): void {
     for (const hint of this.#afterCommit) hint();
   }
+}
+
+/** The device that a decision was about, whose facts are among its inputs. */
+function deviceIn({ inputs }: Decision): DeviceId | null {
+  const { resource } = inputs as { readonly resource?: { readonly type: string; readonly id: string } };
+  return resource?.type === 'Device' && isId('device', resource.id) ? resource.id : null;
 }

@@ -1,23 +1,40 @@
 import { importJWK, jwtVerify } from 'jose';
 import { requireCanonicalCompactJws } from '../domain/compact-jws.ts';
 import type { DeviceEvent } from '../domain/device-event.ts';
-import { invalid } from '../domain/errors.ts';
-import type { DeviceId } from '../domain/ids.ts';
+import { invalid, LatchkeyError } from '../domain/errors.ts';
+import { timeOf, type DeviceId, type EventId } from '../domain/ids.ts';
+import { noLongerEnrolled } from '../domain/unenrolled.ts';
 import type { LedgerEvent } from '../ledger/events.ts';
-import { findDevice, type Device } from '../store/devices.ts';
+import { claimStatement } from '../store/device-statements.ts';
+import { lockDevice, type Device } from '../store/devices.ts';
 import { findLedgerState, readEntries } from '../store/ledger.ts';
-import { claimStatement, endSession, insertSession, isIssued } from '../store/sessions.ts';
+import { endSession, keepEarlyEnd, takeEarlyEnd } from '../store/session-ends.ts';
+import { insertSession, isIssued } from '../store/sessions.ts';
 import { databaseNow, type Tx } from '../store/transaction.ts';
 import type { BrokerContext } from './context.ts';
 import type { Journal } from './journal.ts';
 
 /** What a device states of its door, with what every statement says of itself. The edge has checked the shape. */
-export type SignedStatement = DeviceEvent & { readonly jti: string; readonly at: string };
+export type SignedStatement = DeviceEvent & { readonly jti: EventId; readonly at: string };
+
+type Started = Extract<DeviceEvent, { readonly type: 'session.started' }>;
+
+/** The alarm over a session that should have ended and that its device has not called ended. */
+export const unconfirmedAlarm = 'session-unconfirmed';
 
 /**
- * Takes a device's signed statements into the ledger, each once, in order, all of them or none.
+ * A statement is taken only within this time of the making of its id, in milliseconds: so it need not be remembered for
+ * ever that it was counted.
+ */
+export const longestWait = 90 * 86_400_000;
+const furthestAhead = 86_400_000;
+
+/**
+ * Takes a device's signed statements into the ledger, each once, in order, all of them or none. Calls of one device are
+ * taken one after the other.
  * @param readClaims checks a statement's claims; throws invalid-request.
- * @throws invalid-request at the first that is not a well-formed statement of this device's key.
+ * @throws invalid-request at the first that is not a well-formed statement of this device's key, or too old to be told
+ *   from one that was counted; unauthenticated when the device has been taken out meanwhile.
  */
 export async function recordDeviceEvents(
   context: BrokerContext,
@@ -27,11 +44,15 @@ export async function recordDeviceEvents(
   statements: readonly string[],
   readClaims: (claims: unknown, pointer: string) => SignedStatement,
 ): Promise<void> {
-  const device = (await findDevice(tx, id))!;
+  const device = await lockDevice(tx, id);
+  // Whoever takes a device out holds its row: after that, not one more statement of its key is believed.
+  if (!device || device.unenrolledAt) throw new LatchkeyError('unauthenticated', noLongerEnrolled);
+  const now = await databaseNow(tx);
   const key = await importJWK({ ...device.publicKey }, 'ES256');
   for (const [index, statement] of statements.entries()) {
     const pointer = `/events/${index}`;
     const said = readClaims(await verify(context, device, key, statement, pointer), pointer);
+    requireYoung(said.jti, now, pointer);
     if (await claimStatement(tx, id, said.jti)) await record(tx, journal, device, said, statement);
   }
 }
@@ -59,6 +80,12 @@ async function verify(
   }
 }
 
+function requireYoung(jti: EventId, now: Date, pointer: string): void {
+  const age = now.getTime() - timeOf(jti);
+  if (age > longestWait) throw invalid(pointer, 'is older than 90 days, and may have been counted before');
+  if (age < -furthestAhead) throw invalid(pointer, 'is from the future: its `jti` was made more than a day from now');
+}
+
 async function record(
   tx: Tx,
   journal: Journal,
@@ -70,10 +97,15 @@ async function record(
   const session = 'session' in said ? said.session : null;
   journal.fact(now, device.tenant, { type: said.type, device: device.id, session, grant: said.grant, statement });
   if (said.type === 'session.ended') {
-    const { cause, lagMs } = said;
-    await endSession(tx, said.session, device.id, { at: now, cause, lagMs });
+    const { session, grant, cause, lagMs } = said;
+    const end = { session, grant, device: device.id, at: now, cause, lagMs };
+    if (await endSession(tx, end)) await journal.close(tx, now, [unconfirmedAlarm], session);
+    else await keepEarlyEnd(tx, end);
   }
-  if (said.type !== 'session.started') return;
+  if (said.type === 'session.started') await begin(tx, journal, device, said, now);
+}
+
+async function begin(tx: Tx, journal: Journal, device: Device, said: Started, now: Date): Promise<void> {
   // INVARIANT: the agent has verified a receipt. One for a leaf that is not there was signed with the ledger's key by
   // somebody else, or the ledger has lost what it once proved.
   if (!(await isInLedger(tx, said))) await journal.raise(tx, now, 'unknown-leaf', said.session, device.tenant);
@@ -95,13 +127,12 @@ async function record(
     credential,
     startedAt: now,
   });
+  const end = await takeEarlyEnd(tx, said.session, device.id);
+  if (end) await endSession(tx, end);
 }
 
 /** True when the ledger has the credential's event where its receipt says, within a tree that was signed. */
-async function isInLedger(
-  tx: Tx,
-  { credential, receiptIndex, checkpoint }: Extract<DeviceEvent, { readonly type: 'session.started' }>,
-): Promise<boolean> {
+async function isInLedger(tx: Tx, { credential, receiptIndex, checkpoint }: Started): Promise<boolean> {
   const { size, root } = await findLedgerState(tx);
   if (receiptIndex >= checkpoint.size || checkpoint.size > size) return false;
   if (checkpoint.size === size && checkpoint.root !== root.toString('base64url')) return false;

@@ -4,6 +4,7 @@ import { signAgentToken } from '../credentials/statements.ts';
 import { requireCanonicalCompactJws } from '../domain/compact-jws.ts';
 import { LatchkeyError } from '../domain/errors.ts';
 import { isId, type DeviceId } from '../domain/ids.ts';
+import { noLongerEnrolled } from '../domain/unenrolled.ts';
 import { useProof } from '../store/credentials.ts';
 import { findDevice, type Device } from '../store/devices.ts';
 import type { BrokerContext } from './context.ts';
@@ -13,7 +14,8 @@ const furthestEnd = 60;
 
 /**
  * Signs a device in by an assertion of its key (RFC 7523 §3), which counts once among all brokers.
- * @throws unauthenticated for anything that is not a fresh assertion of an enrolled device.
+ * @throws unauthenticated for anything that is not a fresh assertion of an enrolled device; a device that was taken out
+ *   is told so, once its key has signed.
  */
 export async function signInDevice(
   context: BrokerContext,
@@ -21,9 +23,10 @@ export async function signInDevice(
   clientId: string | null,
 ): Promise<{ readonly device: DeviceId; readonly token: string }> {
   const device = await deviceOf(context, assertion);
-  if (!device || device.unenrolledAt || (clientId !== null && clientId !== device.id)) throw refusal();
+  if (!device || (clientId !== null && clientId !== device.id)) throw refusal();
   const now = new Date();
   const { jti, exp } = await verify(context, device, assertion, now);
+  if (device.unenrolledAt) throw new LatchkeyError('unauthenticated', noLongerEnrolled);
   const used = createHash('sha256').update(`assertion ${device.id} ${jti}`).digest('base64url');
   if (!(await useProof(context.pool, used, new Date((exp + furthestEnd) * 1000)))) throw refusal();
   return { device: device.id, token: await signAgentToken(context.keys.statement, context.issuer, device.id, now) };

@@ -1,15 +1,21 @@
 import { broker } from '../ledger/events.ts';
+import { firstId } from '../domain/ids.ts';
 import { forgetExpired } from '../store/credentials.ts';
+import { forgetStatements } from '../store/device-statements.ts';
 import { ensureAuditPartitions } from '../store/events.ts';
 import { expireDue, findOverdueReviews, lockDueToStart, recordStart } from '../store/grants.ts';
 import { raiseLiveVersions } from '../store/live-grants.ts';
 import { lapseDue } from '../store/requests.ts';
 import { findDevices } from '../store/devices.ts';
+import { eraseLateDisclosures } from '../store/disclosures.ts';
+import { forgetEarlyEnds, takeUnconfirmed } from '../store/session-ends.ts';
+import { databaseNow } from '../store/transaction.ts';
 import { runCommand } from './command.ts';
 import type { BrokerContext } from './context.ts';
 import { revokeByBroker } from './end-grant.ts';
 import { beginGrant, tellOfBreakGlass, tellTeams } from './make-grant.ts';
 import { lastKnown } from './people.ts';
+import { longestWait, unconfirmedAlarm } from './record-device-events.ts';
 import { decideUse } from './request-access.ts';
 
 /** How many of one kind a transaction takes: large enough to catch up, small enough to hold nobody up for long. */
@@ -108,9 +114,37 @@ async function raiseOverdueReviews(context: BrokerContext): Promise<number> {
   });
 }
 
+/** How long a device may take to confirm that a session has ended, in seconds. */
+const confirmWithin = 60;
+
+/**
+ * Raises an alarm over each session that should have ended and that its device has not called ended for a minute. Its
+ * confirmation closes it. Any number of brokers may watch: each session is one's.
+ */
+export async function raiseUnconfirmed(context: BrokerContext): Promise<number> {
+  return runCommand(context, { actor: broker }, async (tx, journal) => {
+    const late = await takeUnconfirmed(tx, confirmWithin, batch);
+    for (const { id, tenant, now } of late) await journal.raise(tx, now, unconfirmedAlarm, id, tenant);
+    return late.length;
+  });
+}
+
+/** A day longer than a statement is taken for. */
+const rememberFor = longestWait + 86_400_000;
+/** What is recorded waits meanwhile, so that a long backlog is forgotten over several rounds. */
+const forgetAtOnce = 20_000;
+
+async function forgetCounted(context: BrokerContext): Promise<void> {
+  const before = (await databaseNow(context.pool)).getTime() - rememberFor;
+  await forgetStatements(context.pool, firstId('event', before), forgetAtOnce);
+  await forgetEarlyEnds(context.pool, new Date(before));
+}
+
 /** Housekeeping that nothing waits for: coming months' partitions, and forgetting what is too old to matter. */
 export async function tidy(context: BrokerContext): Promise<void> {
   const made = await ensureAuditPartitions(context.pool);
   if (made > 0) context.log.info({ made }, 'made partitions for the coming months');
   await forgetExpired(context.pool);
+  await forgetCounted(context);
+  await eraseLateDisclosures(context.pool);
 }

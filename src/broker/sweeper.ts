@@ -1,6 +1,6 @@
 import { nextDue } from '../store/grants.ts';
 import type { BrokerContext } from './context.ts';
-import { recordWhatIsDue, tidy } from './sweep.ts';
+import { raiseUnconfirmed, recordWhatIsDue, tidy } from './sweep.ts';
 
 export interface Sweeper {
   /** A hint that something is due by the clock then. */
@@ -12,6 +12,8 @@ export interface Sweeper {
 /** Whatever hints are missed, such as another broker's, is found this often, in milliseconds. */
 const longestSleep = 500;
 const tidyEvery = 60_000;
+/** Each look costs two lookups for every open session. */
+const watchEvery = 2_000;
 const afterFailure = 1_000;
 
 /**
@@ -24,6 +26,7 @@ export function startSweeper(context: BrokerContext): Sweeper {
   let closed = false;
   let running: Promise<void> = Promise.resolve();
   let tidied = 0;
+  let watched = 0;
   const stopping = (): boolean => closed;
 
   const sleepUntil = (at: number): void => {
@@ -48,6 +51,10 @@ export function startSweeper(context: BrokerContext): Sweeper {
       }
       let recorded = 1;
       while (recorded > 0 && !stopping()) recorded = await recordWhatIsDue(context);
+      if (Date.now() - watched > watchEvery) {
+        watched = Date.now();
+        await raiseUnconfirmed(context);
+      }
       const { due, now } = await nextDue(context.pool);
       // The database's clock decides; ours only measures how long that is from now.
       const wait = due ? Math.max(1, due.getTime() - now.getTime() + 1) : longestSleep;

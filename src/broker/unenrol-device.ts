@@ -1,7 +1,9 @@
 import { LatchkeyError } from '../domain/errors.ts';
 import { requireLive } from '../domain/grant.ts';
 import type { DeviceId } from '../domain/ids.ts';
-import { lockDevice, recordUnenrolment } from '../store/devices.ts';
+import { noLongerEnrolled } from '../domain/unenrolled.ts';
+import { lockDevice, recordErasure, recordUnenrolment } from '../store/devices.ts';
+import { eraseDisclosuresOf } from '../store/disclosures.ts';
 import { lockGrant } from '../store/grants.ts';
 import { grantsLiveOn, leaveGrants, raiseLiveVersions } from '../store/live-grants.ts';
 import { databaseNow, type Tx } from '../store/transaction.ts';
@@ -13,7 +15,7 @@ import { requireVisible } from './see.ts';
 
 /**
  * Takes a device out: it leaves its grants, which end when none of their devices is left, and its key is refused from
- * now on. With `erase`, what was collected about it goes too.
+ * now on. With `erase`, then or later, what was collected about it goes too; the ledger keeps both facts.
  * @param caller an operator; null when the device itself asks.
  * @throws not-found; not-permitted, recorded; conflict when it is out already.
  */
@@ -35,9 +37,20 @@ export async function unenrolDevice(
     requireVisible(context, caller, 'devices', { owner: null, tenantSlug: device.tenantSlug });
     await requireAdministrator(context, journal, caller, 'unenrol-devices', tenantFacts(device), now);
   }
-  if (device.unenrolledAt && !erase) throw new LatchkeyError('conflict', 'the device is no longer enrolled');
-  if (!device.unenrolledAt) journal.fact(now, device.tenant, { type: 'device.unenrolled', device: id, erased: erase });
-  await recordUnenrolment(tx, id, device.unenrolledAt ?? now, erase);
+  if (device.unenrolledAt && !erase) throw new LatchkeyError('conflict', noLongerEnrolled);
+  // Asked to erase again what has been erased, there is nothing left to do or to tell.
+  if (device.erasedAt) return;
+  journal.fact(now, device.tenant, { type: 'device.unenrolled', device: id, erased: erase });
+  if (!device.unenrolledAt) await recordUnenrolment(tx, id, now);
+  if (erase) {
+    await recordErasure(tx, id, now);
+    await eraseDisclosuresOf(tx, id);
+  }
+  if (!device.unenrolledAt) await leave(context, tx, journal, id, now);
+}
+
+/** The device leaves its grants. Its sessions there can no longer be confirmed: they stay so, and are an alarm. */
+async function leave(context: BrokerContext, tx: Tx, journal: Journal, id: DeviceId, now: Date): Promise<void> {
   for (const { grant, left } of await leaveGrants(tx, id, now)) {
     const stored = await lockGrant(tx, grant);
     if (left > 0 || !stored || stored.grant.ending || stored.grant.state === 'expired') continue;

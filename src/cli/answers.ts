@@ -118,6 +118,8 @@ export interface Grant {
   readonly endedBy: Partial<Person> | null;
   readonly endReason: string | null;
   readonly review: Review | null;
+  /** Of the sessions that devices have told of: not yet called ended, and called ended. Absent from brokers that do not say. */
+  readonly sessions?: { readonly open: number; readonly confirmed: number };
 }
 
 export interface Minted {

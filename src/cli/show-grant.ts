@@ -18,9 +18,20 @@ export async function showGrant(printer: Printer, client: Client, grant: Grant, 
     ['scopes', grant.scopes.join(', ')],
     ['holder', personWords(grant.person)],
     ['lasts', grantOutcome(grant, now)],
+    ['sessions', sessionWords(grant)],
     ['request', grant.request],
     ['review', reviewWords(grant, now)],
   ]);
+}
+
+/** Nothing is called ended before its device has said so. */
+function sessionWords({ state, sessions }: Grant): string | null {
+  if (!sessions || (sessions.open === 0 && sessions.confirmed === 0)) return null;
+  const open = state === 'active' ? 'open' : 'not confirmed';
+  return [
+    ...(sessions.open > 0 ? [`${sessions.open} ${open}`] : []),
+    ...(sessions.confirmed > 0 ? [`${sessions.confirmed} ended`] : []),
+  ].join(', ');
 }
 
 function reviewWords({ review }: Grant, now: number): string | null {

@@ -52,16 +52,23 @@ export function grantOutcome(grant: Grant, now: number): string {
     case 'active':
       return `ends ${relativeTime(grant.expiresAt, now)}`;
     case 'expired':
-      return `ran out ${relativeTime(grant.endedAt ?? grant.expiresAt, now)}`;
+      return `ran out ${relativeTime(grant.endedAt ?? grant.expiresAt, now)}${unconfirmedWords(grant, ', ')}`;
     case 'revoked':
     case 'released': {
       const when = grant.endedAt ? ` ${relativeTime(grant.endedAt, now)}` : '';
       const by = grant.state === 'revoked' ? ` by ${personWords(grant.endedBy)}` : '';
-      return `${grant.state}${by}${when}${grant.endReason ? `: ${grant.endReason}` : ''}`;
+      const why = grant.endReason ? `: ${grant.endReason}` : '';
+      return `${grant.state}${by}${when}${unconfirmedWords(grant, ', ')}${why}`;
     }
     default:
       return unreachable(grant.state);
   }
+}
+
+/** How many sessions of an ended grant no device has called ended, after a separator; empty when there is none. */
+export function unconfirmedWords({ state, sessions }: Grant, separator = ''): string {
+  const isOver = state !== 'scheduled' && state !== 'active';
+  return isOver && sessions?.open ? `${separator}${count(sessions.open, 'session')} not confirmed` : '';
 }
 
 /** What an approval took away, in one phrase; empty when nothing. */

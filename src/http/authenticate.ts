@@ -2,6 +2,7 @@ import type { Request } from 'express';
 import { verifyAgentToken } from '../credentials/statements.ts';
 import { LatchkeyError } from '../domain/errors.ts';
 import type { DeviceId } from '../domain/ids.ts';
+import { noLongerEnrolled } from '../domain/unenrolled.ts';
 import type { Caller } from '../broker/context.ts';
 import { findDevice, touchDevice } from '../store/devices.ts';
 import type { HttpContext } from './context.ts';
@@ -17,9 +18,8 @@ export async function authenticateDevice(context: HttpContext, request: Request)
   const { keys, issuer, pool } = context.broker;
   const id = await verifyAgentToken(keys.statement, issuer, bearerOf(request), new Date());
   const device = id && (await findDevice(pool, id));
-  if (!device || device.unenrolledAt) {
-    throw new LatchkeyError('unauthenticated', 'the token is not a valid one of an enrolled device');
-  }
+  if (!device) throw new LatchkeyError('unauthenticated', 'the token is not a valid one of an enrolled device');
+  if (device.unenrolledAt) throw new LatchkeyError('unauthenticated', noLongerEnrolled);
   if (!device.lastSeenAt || Date.now() - device.lastSeenAt.getTime() > 10_000) await touchDevice(pool, device.id);
   return device.id;
 }

@@ -21,6 +21,8 @@ export const grantExample = {
   endedBy: null,
   endReason: null,
   review: null,
+  sessions: { open: 1, confirmed: 0 },
+  confirmedEndedAt: null,
 };
 
 export const requestExample = {

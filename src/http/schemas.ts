@@ -168,6 +168,12 @@ export const GrantShape = Type.Object({
       verdict: nullable(oneOf(['justified', 'unjustified'] as const)),
     }),
   ),
+  sessions: Type.Object(
+    { open: Type.Integer({ minimum: 0 }), confirmed: Type.Integer({ minimum: 0 }) },
+    { description: 'of the sessions that devices have told of: those they have not called ended, and those they have' },
+  ),
+  /** When it had ended at every device too: null while it lives, and while a session of it is open. */
+  confirmedEndedAt: nullable(Time),
 });
 export const RequestShape = Type.Object({
   id: id('request'),

@@ -4,7 +4,7 @@ import type { PersonId } from '../domain/ids.ts';
 import { approvedBy, type AccessRequest } from '../domain/request.ts';
 import type { Alarm } from '../store/alarms.ts';
 import type { Device } from '../store/devices.ts';
-import { findGrants } from '../store/grants.ts';
+import { findGrants, type StoredGrant } from '../store/grants.ts';
 import type { Notice, NoticeKind } from '../store/notices.ts';
 import { namesOf } from '../store/persons.ts';
 import type { SessionRow } from '../store/sessions.ts';
@@ -61,7 +61,7 @@ export async function showRequests(runner: Runner, requests: readonly AccessRequ
         },
         at: d.at,
       })),
-      grant: granted ? showGrant(granted.grant, names, granted.now) : null,
+      grant: granted ? showGrant(granted, names) : null,
     };
   });
 }
@@ -73,17 +73,21 @@ export async function showRequest(runner: Runner, request: AccessRequest): Promi
 }
 
 /** Grants as the API shows them. */
-export async function showGrants(runner: Runner, grants: readonly Grant[], now: Date): Promise<object[]> {
-  const names = await namesOf(runner, grants.flatMap(personsOf));
-  return grants.map((grant) => showGrant(grant, names, now));
+export async function showGrants(runner: Runner, grants: readonly StoredGrant[]): Promise<object[]> {
+  const names = await namesOf(
+    runner,
+    grants.flatMap(({ grant }) => personsOf(grant)),
+  );
+  return grants.map((grant) => showGrant(grant, names));
 }
 
 function personsOf(grant: Grant): PersonId[] {
   return [grant.person, grant.ending?.by, grant.review?.by].filter((id) => id !== null && id !== undefined);
 }
 
-function showGrant(grant: Grant, names: Names, now: Date): object {
+function showGrant({ grant, sessions, now }: StoredGrant, names: Names): object {
   const { review, ending } = grant;
+  const { open, confirmed } = sessions;
   return {
     id: grant.id,
     request: grant.request,
@@ -104,7 +108,15 @@ function showGrant(grant: Grant, names: Names, now: Date): object {
       by: review.by && person(review.by, names),
       verdict: review.verdict,
     },
+    sessions: { open, confirmed },
+    confirmedEndedAt: confirmedEndedAt(endedAt(grant), sessions),
   };
+}
+
+/** Nothing is called ended at the devices before each of them has said so. */
+function confirmedEndedAt(end: Date | null, { open, lastEndedAt }: StoredGrant['sessions']): Date | null {
+  if (!end || open > 0) return null;
+  return lastEndedAt && lastEndedAt > end ? lastEndedAt : end;
 }
 
 /** A device as the API shows it. */

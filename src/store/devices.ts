@@ -28,12 +28,13 @@ export interface Device {
   readonly lastSeenAt: Date | null;
   readonly enrolledAt: Date;
   readonly unenrolledAt: Date | null;
+  readonly erasedAt: Date | null;
 }
 
 const readFrom = (source: string): string => `
   SELECT d.id, d.tenant, t.slug AS "tenantSlug", t.region AS "tenantRegion", d.name, d.public_key AS "publicKey",
     d.facts, d.door, d.in_use AS "inUse", d.last_seen_at AS "lastSeenAt", d.enrolled_at AS "enrolledAt",
-    d.unenrolled_at AS "unenrolledAt"
+    d.unenrolled_at AS "unenrolledAt", d.erased_at AS "erasedAt"
   FROM ${source} d JOIN tenants t ON t.id = d.tenant`;
 const read = readFrom('devices');
 
@@ -108,22 +109,31 @@ export async function touchDevice(runner: Runner, id: DeviceId): Promise<void> {
     runner,
     'touch-device',
     `UPDATE devices SET last_seen_at = ${nowSql}
-     WHERE id = $1 AND (last_seen_at IS NULL OR last_seen_at < ${nowSql} - interval '10 seconds')`,
+     WHERE id = $1 AND unenrolled_at IS NULL AND (last_seen_at IS NULL OR last_seen_at < ${nowSql} - interval '10 seconds')`,
     [id],
   );
 }
 
-/** Takes a device out; with `erase`, also what was collected about it. Its key stays known, so that it never returns. */
-export async function recordUnenrolment(tx: Tx, id: DeviceId, at: Date, erase: boolean): Promise<void> {
+/** Takes a device out. Its key stays known, so that it never returns. */
+export async function recordUnenrolment(tx: Tx, id: DeviceId, at: Date): Promise<void> {
   await rows(
     tx,
     'record-unenrolment',
-    `UPDATE devices SET unenrolled_at = $2, door = NULL, in_use = false,
-       facts = CASE WHEN $3 THEN '{}' ELSE facts END, name = CASE WHEN $3 THEN id ELSE name END,
-       last_seen_at = CASE WHEN $3 THEN NULL ELSE last_seen_at END
-     WHERE id = $1`,
-    [id, at, erase],
+    'UPDATE devices SET unenrolled_at = $2, door = NULL, in_use = false WHERE id = $1',
+    [id, at],
   );
+}
+
+/** Erases what was collected about a device that is out: what it said of itself, and which statements were counted. */
+export async function recordErasure(tx: Tx, id: DeviceId, at: Date): Promise<void> {
+  await rows(
+    tx,
+    'record-erasure',
+    `UPDATE devices SET erased_at = $2, facts = '{}', name = id, last_seen_at = NULL WHERE id = $1`,
+    [id, at],
+  );
+  await rows(tx, 'erase-statements', 'DELETE FROM device_statements WHERE device = $1', [id]);
+  await rows(tx, 'erase-early-ends', 'DELETE FROM early_session_ends WHERE device = $1', [id]);
 }
 
 /** Devices, newest first: all, or of these tenants; `q` is found in name, id or any of the facts. */

@@ -1,5 +1,6 @@
-import { rows, type Runner } from './transaction.ts';
+import type { DeviceId } from '../domain/ids.ts';
 import type { Commitment } from '../ledger/events.ts';
+import { onceNowSql, rows, type Runner, type Tx } from './transaction.ts';
 
 /** A text that a commitment in the ledger is to, as it lies beside it. Nothing has checked that it opens it. */
 export interface StoredDisclosure {
@@ -20,4 +21,19 @@ export async function findDisclosures(
     [commitments.map((each) => Buffer.from(each, 'base64url'))],
   );
   return new Map(found.map(({ commitment, ...rest }) => [commitment.toString('base64url') as Commitment, rest]));
+}
+
+/** Erases what decisions saw of a device. Every commitment, and every proof, stays as it is. */
+export async function eraseDisclosuresOf(tx: Tx, device: DeviceId): Promise<void> {
+  await rows(tx, 'erase-disclosures-of-device', 'DELETE FROM disclosures WHERE device = $1', [device]);
+}
+
+/** Erases what a transaction that ran alongside an erasure may have left behind it. */
+export async function eraseLateDisclosures(runner: Runner): Promise<void> {
+  await rows(
+    runner,
+    'erase-late-disclosures',
+    `DELETE FROM disclosures WHERE device = ANY (ARRAY(
+       SELECT id::text FROM devices WHERE erased_at > ${onceNowSql} - interval '1 hour'))`,
+  );
 }

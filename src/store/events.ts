@@ -1,14 +1,15 @@
-import type { PersonId } from '../domain/ids.ts';
+import type { DeviceId, PersonId } from '../domain/ids.ts';
 import { leafBytes } from '../ledger/canonical.ts';
 import type { Commitment, LedgerEvent } from '../ledger/events.ts';
 import { row, rows, type Runner, type Tx } from './transaction.ts';
 
-/** A text that the ledger holds only a commitment to; erased with the person it is about. */
+/** A text that the ledger holds only a commitment to; erased with the person or the device it is about. */
 export interface Disclosure {
   readonly commitment: Commitment;
   readonly salt: Uint8Array;
   readonly value: string;
   readonly person: PersonId | null;
+  readonly device: DeviceId | null;
 }
 
 /** Appends events and the texts they commit to, in the transaction of what they tell. */
@@ -21,8 +22,8 @@ export async function appendEvents(
     tx,
     'append-events',
     `WITH disclosed AS (
-       INSERT INTO disclosures (commitment, salt, value, person)
-       SELECT * FROM unnest($6::bytea[], $7::bytea[], $8::text[], $9::text[])
+       INSERT INTO disclosures (commitment, salt, value, person, device)
+       SELECT * FROM unnest($6::bytea[], $7::bytea[], $8::text[], $9::text[], $10::text[])
      )
      INSERT INTO audit_events (id, at, type, tenant, bytes)
      SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::bytea[])`,
@@ -36,6 +37,7 @@ export async function appendEvents(
       disclosures.map((each) => Buffer.from(each.salt)),
       disclosures.map((each) => each.value),
       disclosures.map((each) => each.person),
+      disclosures.map((each) => each.device),
     ],
   );
 }

@@ -21,8 +21,18 @@ export interface StoredGrant {
   readonly keyThumbprint: string | null;
   readonly startRecorded: boolean;
   readonly expiryRecorded: boolean;
+  readonly sessions: GrantSessions;
   /** The database's clock when this was read. */
   readonly now: Date;
+}
+
+/** How it stands with the sessions of a grant, of which devices have told. */
+export interface GrantSessions {
+  /** Those that their device has not called ended, whatever became of the grant. */
+  readonly open: number;
+  /** Those that it has. */
+  readonly confirmed: number;
+  readonly lastEndedAt: Date | null;
 }
 
 interface GrantRow {
@@ -46,6 +56,7 @@ interface GrantRow {
   review_due_at: Date | null;
   review_by: PersonId | null;
   review_verdict: ReviewVerdict | null;
+  sessions: readonly [open: number, confirmed: number, lastEndedAt: string | null];
   now: Date;
 }
 
@@ -53,6 +64,8 @@ const readFrom = (source: string, now: string): string => `
   SELECT g.id, g.request, g.person, g.tenant, g.profile, g.scopes, g.duration, g.starts_at, g.expires_at, g.started_at,
     g.expiry_recorded_at, g.ending, g.ended_at, g.ended_by, coalesce((SELECT value FROM disclosures WHERE commitment = g.end_reason), g.end_note) AS end_reason,
     g.key_thumbprint, g.review_due_at, g.review_by, g.review_verdict, ${now} AS now,
+    (SELECT json_build_array(count(*) - count(s.ended_at), count(s.ended_at), max(s.ended_at))
+       FROM sessions s WHERE s.grant_id = g.id) AS sessions,
     (SELECT coalesce(array_agg(d.device::text ORDER BY d.position) FILTER (WHERE d.left_at IS NULL),
        array_agg(d.device::text ORDER BY d.position)) FROM grant_devices d WHERE d.grant_id = g.id) AS devices
   FROM ${source} g`;
@@ -279,6 +292,7 @@ export async function listGrants(
 }
 
 function parse(row: GrantRow): StoredGrant {
+  const [open, confirmed, lastEndedAt] = row.sessions;
   const grant = grantAt(
     {
       id: row.id,
@@ -301,6 +315,7 @@ function parse(row: GrantRow): StoredGrant {
     keyThumbprint: row.key_thumbprint,
     startRecorded: row.started_at !== null,
     expiryRecorded: row.expiry_recorded_at !== null,
+    sessions: { open, confirmed, lastEndedAt: lastEndedAt === null ? null : new Date(lastEndedAt) },
     now: row.now,
   };
 }

@@ -11,23 +11,12 @@ export interface SessionRow {
   readonly startedAt: Date;
   readonly endedAt: Date | null;
   readonly endCause: string | null;
-  /** True when the grant has ended and the device has not yet said that the session did. */
+  /** True when its grant has ended, or its device left it, and the device has not said that the session ended. */
   readonly unconfirmed: boolean;
 }
 
 export const sessionStates = ['open', 'ended', 'unconfirmed'] as const;
 export type SessionState = (typeof sessionStates)[number];
-
-/** Takes note of a device's statement. @returns false when it was known: it counts once. */
-export async function claimStatement(tx: Tx, device: DeviceId, jti: string): Promise<boolean> {
-  const found = await row<object>(
-    tx,
-    'claim-statement',
-    'INSERT INTO device_statements (device, jti) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING jti',
-    [device, jti],
-  );
-  return found !== null;
-}
 
 /** True when the broker issued this very credential for this grant on this device to this person. */
 export async function isIssued(
@@ -74,32 +63,20 @@ export async function insertSession(
   );
 }
 
-/** Takes note that a session has ended, on the word of its own device. */
-export async function endSession(
-  tx: Tx,
-  id: SessionId,
-  device: DeviceId,
-  end: { readonly at: Date; readonly cause: string; readonly lagMs: number },
-): Promise<void> {
-  await rows(
-    tx,
-    'end-session',
-    `UPDATE sessions SET ended_at = $3, end_cause = $4, lag_ms = $5
-     WHERE id = $1 AND device = $2 AND ended_at IS NULL`,
-    [id, device, end.at, end.cause, end.lagMs],
-  );
-}
-
-const grantIsOver = (session: string): string => `EXISTS (
+/** Its grant has ended, or its device has left it. */
+const isOver = (session: string): string => `(EXISTS (
   SELECT 1 FROM grants g WHERE g.id = ${session}.grant_id AND (g.ending IS NOT NULL OR g.expires_at <= ${clockSql})
-)`;
+) OR EXISTS (
+  SELECT 1 FROM grant_devices d WHERE d.grant_id = ${session}.grant_id AND d.device = ${session}.device
+    AND d.left_at IS NOT NULL
+))`;
 const listedSessions: Listed<SessionState> = {
   table: 'sessions',
   owner: 'person',
   states: {
-    open: [`x.ended_at IS NULL AND NOT ${grantIsOver('x')}`],
+    open: [`x.ended_at IS NULL AND NOT ${isOver('x')}`],
     ended: ['x.ended_at IS NOT NULL'],
-    unconfirmed: [`x.ended_at IS NULL AND ${grantIsOver('x')}`],
+    unconfirmed: [`x.ended_at IS NULL AND ${isOver('x')}`],
   },
 };
 
@@ -120,7 +97,7 @@ export async function listSessions(
     ...(device ? [(values: Values) => `x.device = ${values.add(device)}`] : []),
   ]);
   const text = `${withClock} SELECT s.id, s.device, s.grant_id AS "grant", s.person, s.scopes, s.started_at AS "startedAt",
-      s.ended_at AS "endedAt", s.end_cause AS "endCause", s.ended_at IS NULL AND ${grantIsOver('s')} AS unconfirmed
+      s.ended_at AS "endedAt", s.end_cause AS "endCause", s.ended_at IS NULL AND ${isOver('s')} AS unconfirmed
     FROM (${source}) s ORDER BY s.id DESC`;
   return rows<SessionRow>(runner, null, text, values.list);
 }

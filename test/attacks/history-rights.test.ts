@@ -28,8 +28,9 @@ const changeable: Record<string, readonly string[]> = {
   credentials: [],
   decisions: [],
   device_statements: [],
-  devices: ['door', 'facts', 'in_use', 'last_seen_at', 'name', 'unenrolled_at'],
+  devices: ['door', 'erased_at', 'facts', 'in_use', 'last_seen_at', 'name', 'unenrolled_at'],
   disclosures: [],
+  early_session_ends: [],
   enrolment_codes: ['used_by'],
   grant_devices: ['expires_at', 'left_at'],
   grants: [
@@ -60,11 +61,20 @@ const changeable: Record<string, readonly string[]> = {
   persons: ['claims_at', 'employer', 'region', 'teams', 'training_valid_until'],
   policy_bundles: [],
   requests: ['decided_at', 'grant_id', 'state'],
-  sessions: ['end_cause', 'ended_at', 'lag_ms'],
+  sessions: ['alarmed_at', 'end_cause', 'ended_at', 'lag_ms'],
   tenants: ['name'],
   used_proofs: [],
 };
-const removable = ['enrolment_codes', 'idempotent_answers', 'ledger_cosignatures', 'ledger_inbox', 'used_proofs'];
+const removable = [
+  'device_statements',
+  'disclosures',
+  'early_session_ends',
+  'enrolment_codes',
+  'idempotent_answers',
+  'ledger_cosignatures',
+  'ledger_inbox',
+  'used_proofs',
+];
 /** Filled by a trigger, or there from the first. */
 const notAdded = ['ledger_inbox', 'ledger_state'];
 

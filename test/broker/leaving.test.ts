@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { openSession, tell } from './support/door.ts';
 import { decide, mint, ok, refused, scenarios } from './support/scenario.ts';
 
 scenarios((broker) => {
@@ -47,16 +48,72 @@ scenarios((broker) => {
     assert.equal((await device.enrol(code)).status, 409, 'its key never enrols again');
   });
 
-  test('with erase, what was collected about it goes as well, also later', async () => {
-    for (const steps of [['?erase=true'], ['', '?erase=true']]) {
+  test('with erase, what was collected about it goes as well, also later; the ledger keeps both facts', async () => {
+    for (const steps of [['?erase=true'], ['', '?erase=true', '?erase=true']]) {
       const { id } = await enrol();
       for (const query of steps) await ok(remove(id, query), 204);
       const device = await ok(broker().call('olu', 'GET', `/v1/devices/${id}`));
       assert.deepEqual([device.facts, device.name, device.door, device.lastSeenAt], [{}, id, null, null]);
       const found = await ok(broker().call('olu', 'GET', '/v1/devices?q=minus'));
       assert.ok(!found.items.some((each: { id: string }) => each.id === id));
+      const facts = (await broker().events('device.unenrolled')).filter((event) => event.device === id);
+      assert.deepEqual(
+        facts.map(({ erased }) => erased),
+        steps.length > 1 ? [false, true] : [true],
+      );
+      refused(await remove(id), 409);
     }
     refused(await remove((await enrol()).id, '?erase=perhaps'), 400);
+  });
+
+  test('erased, nothing that a device said of itself is left in any table, nor comes back', async () => {
+    const marks = ['canary-cellar', 'CANARY-4711', 'canary.make'];
+    const facts = { hostname: marks[0], serial: marks[1], make: marks[2], model: marks[1] };
+    const device = await broker().enrol(broker().contoso.id, facts);
+    const grant = await broker().grant('ada', 'remediate', { devices: [device.id] });
+    const session = await openSession(broker(), device, grant);
+    await device.signIn();
+    await device.call('PUT', '/v1/agent/state', { inUse: true, door: { url: 'https://canary-cellar:7443' }, facts });
+    await tell(device, session.started);
+    const refusedWish = { profile: 'remediate', devices: [device.id], duration: 'PT10M', reason: 'panel frozen' };
+    refused(await broker().call('zed', 'POST', '/v1/requests', refusedWish), 403);
+
+    const tables = async (): Promise<string[]> => {
+      const { rows } = await broker().sql.query<{ name: string }>(
+        `SELECT oid::regclass::text AS name FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'`,
+      );
+      return rows.map(({ name }) => name);
+    };
+    const findMarks = async (): Promise<string[]> => {
+      const found = [];
+      for (const table of await tables()) {
+        const { rows } = await broker().sql.query<{ text: string }>(`SELECT t::text AS text FROM ${table} t`);
+        const hex = marks.map((mark) => Buffer.from(mark).toString('hex'));
+        if (rows.some(({ text }) => [...marks, ...hex].some((mark) => text.includes(mark)))) found.push(table);
+      }
+      return found.sort();
+    };
+    assert.deepEqual(await findMarks(), ['devices', 'disclosures'], 'it would find them');
+    await ok(remove(device.id, '?erase=true'), 204);
+    assert.deepEqual(await findMarks(), []);
+    const { rows } = await broker().sql.query('SELECT 1 FROM device_statements WHERE device = $1', [device.id]);
+    assert.equal(rows.length, 0);
+    assert.equal((await device.call('PUT', '/v1/agent/state', { inUse: true, facts })).status, 401);
+    const { lastSeenAt } = await ok(broker().call('olu', 'GET', `/v1/devices/${device.id}`));
+    assert.equal(lastSeenAt, null, 'being refused is not being seen');
+  });
+
+  test('a device that was taken out is told so once its key has signed, and nobody else is', async () => {
+    const device = await enrol();
+    const stranger = await enrol();
+    await device.signIn();
+    await ok(remove(device.id), 204);
+    const said = 'the device is no longer enrolled';
+    assert.equal((await device.call('GET', '/v1/agent/live-grants')).body['detail'], said);
+    assert.deepEqual((await device.signIn()).body, { error: 'invalid_client', error_description: said });
+    const forged = await stranger.assertion({ iss: device.id, sub: device.id });
+    assert.doesNotMatch(JSON.stringify((await device.signIn(forged)).body), /no longer/);
   });
 
   test('a device leaves its grants, and those without a device end', async () => {

@@ -25,6 +25,7 @@ const revoked = sampleGrant({
   endedAt: '2026-03-01T11:58:00.000Z',
   endedBy: grace,
   endReason: 'a meeting began',
+  sessions: { open: 1, confirmed: 2 },
 });
 
 function answer(route: string, items: readonly unknown[], next: string | null = null): void {
@@ -87,7 +88,24 @@ test('a list of requests as its reader sees it', async () => {
 test('a list of grants says until when, and how each ended', async () => {
   const { stdout } = await terminal.type(['grants'], { columns: 140, now, env: { NO_COLOR: '1' } });
   assert.match(stdout, /active +remediate +Oslo 3 +ends in 30 min/);
-  assert.match(stdout, /revoked +remediate +Oslo 3 +2 min ago +Grace Hopper: a meeting began/);
+  assert.match(stdout, /revoked +remediate +Oslo 3 +2 min ago, 1 session not confirmed +Grace Hopper: a meeting began/);
+});
+
+test('a grant is not called ended at its devices before they have said so', async () => {
+  const shown = async (changes: object): Promise<string> => {
+    const grant = { ...revoked, ...changes };
+    broker.on(`GET /v1/grants/${grant.id}`, () => ({ body: grant }));
+    return (await terminal.type(['grants', grant.id], { now, env: { NO_COLOR: '1' } })).stdout;
+  };
+  const open = await shown({});
+  assert.match(open, /lasts +revoked by Grace Hopper 2 min ago, 1 session not confirmed: a meeting began/);
+  assert.match(open, /sessions +1 not confirmed, 2 ended/);
+  const ended = await shown({ sessions: { open: 0, confirmed: 3 } });
+  assert.match(ended, /lasts +revoked by Grace Hopper 2 min ago: a meeting began/);
+  assert.match(ended, /sessions +3 ended/);
+  assert.match(await shown({ state: 'active', endedAt: null }), /sessions +1 open, 2 ended/);
+  assert.match(await shown({ state: 'expired', sessions: { open: 2, confirmed: 0 } }), /ran out .*, 2 sessions not/);
+  assert.doesNotMatch(await shown({ sessions: { open: 0, confirmed: 0 } }), /sessions/);
 });
 
 test('with --json every list is exactly the answer of the API', async () => {

@@ -76,6 +76,7 @@ const attacks: Record<string, readonly string[]> = {
   ),
   key_must_be_enrolled_once: [device({ key_thumbprint: `'one'` })],
   unenrolment_must_follow_enrolment: [change('devices', studio, `unenrolled_at = enrolled_at - interval '1 ms'`)],
+  erasure_must_follow_unenrolment: [change('devices', studio, 'erased_at = now()')],
   device_is_fixed_when_enrolled: [
     `tenant = ${fabrikam}`,
     `public_key = '{"x":1}'`,

@@ -53,8 +53,9 @@ const history = `
       FROM generate_series(1, ${sizes.grants} + 400) n) of;
   INSERT INTO decisions (request, requester, person, verdict, stage, decided_at)
     SELECT id, requester, pg_temp.nth('per', 4000), 'approve', 'lead', now() FROM requests WHERE state = 'granted';
-  INSERT INTO disclosures (commitment, salt, value, person)
-    SELECT pg_temp.hash(n), '\\x00000000000000000000000000000000', 'panel frozen', pg_temp.nth('per', 1)
+  INSERT INTO disclosures (commitment, salt, value, person, device)
+    SELECT pg_temp.hash(n), '\\x00000000000000000000000000000000', 'panel frozen', pg_temp.nth('per', 1),
+      CASE WHEN n % 2 = 0 THEN pg_temp.nth('dev', 1 + n % ${sizes.devices}) END
     FROM generate_series(1, ${sizes.grants} + 400) n;
   INSERT INTO grants (id, request, person, tenant, profile, scopes, duration, starts_at, expires_at, started_at,
       expiry_recorded_at, ending, ended_at, review_due_at)
@@ -80,7 +81,10 @@ const history = `
       CASE WHEN n % 500 > 0 THEN now() END, CASE WHEN n % 500 > 0 THEN 'closed' END
     FROM generate_series(1, ${sizes.grants}, 4) n;
   INSERT INTO device_statements (device, jti)
-    SELECT pg_temp.nth('dev', 1 + n % ${sizes.devices}), n::text FROM generate_series(1, 10000) n;
+    SELECT pg_temp.nth('dev', 1 + n % ${sizes.devices}), pg_temp.nth('evt', n) FROM generate_series(1, 10000) n;
+  INSERT INTO early_session_ends (session, device, grant_id, ended_at, end_cause, lag_ms)
+    SELECT pg_temp.nth('ses', 1000000 + n), pg_temp.nth('dev', 1 + n % ${sizes.devices}), pg_temp.nth('grt', n),
+      now() - make_interval(mins => n), 'closed', 0 FROM generate_series(1, 10000) n;
   INSERT INTO used_proofs (hash, expires_at)
     SELECT pg_temp.hash(n), now() + CASE WHEN n < 100 THEN interval '-1 hour' ELSE interval '1 minute' END
     FROM generate_series(1, 10000) n;

@@ -4,13 +4,16 @@ import { after, before, describe, test } from 'node:test';
 import type { Client } from 'pg';
 import { listAlarms } from '../../src/store/alarms.ts';
 import { forgetExpired, useProof } from '../../src/store/credentials.ts';
-import { findDevices, listDevices } from '../../src/store/devices.ts';
+import { forgetStatements } from '../../src/store/device-statements.ts';
+import { findDevices, listDevices, recordErasure, recordUnenrolment } from '../../src/store/devices.ts';
+import { eraseDisclosuresOf, eraseLateDisclosures } from '../../src/store/disclosures.ts';
 import * as grants from '../../src/store/grants.ts';
 import { claimKey, keepAnswer } from '../../src/store/idempotency.ts';
 import * as live from '../../src/store/live-grants.ts';
 import { listNotices } from '../../src/store/notices.ts';
 import * as persons from '../../src/store/persons.ts';
 import * as requests from '../../src/store/requests.ts';
+import { forgetEarlyEnds, takeUnconfirmed } from '../../src/store/session-ends.ts';
 import { listSessions } from '../../src/store/sessions.ts';
 import { findTenant } from '../../src/store/tenants.ts';
 import type { Tx } from '../../src/store/transaction.ts';
@@ -216,5 +219,23 @@ describe('what the clock and the devices ask for, many times a second, reads wha
     await reads(100, (tx) => live.grantsLiveOn(tx, nth('dev', 5)));
     await reads(100, (tx) => live.leaveGrants(tx, nth('dev', 5), at));
   });
+  // One in five hundred is open: two lookups for each.
+  test('ends that nobody has confirmed', () => reads(aFew, (tx) => takeUnconfirmed(tx, 60, 50)));
   test('forgetting', () => reads(1_000, (tx) => forgetExpired(tx)));
+  test('forgetting which statements were counted', async () => {
+    await reads(500, (tx) => forgetStatements(tx, nth('evt', 100), 1_000));
+    await reads(500, (tx) => forgetEarlyEnds(tx, new Date(Date.now() - 9_900 * 60_000)));
+  });
+  test('what was collected about a device', async () => {
+    await reads(500, (tx) => eraseDisclosuresOf(tx, nth('dev', 5)));
+    const later = new Date(Date.now() + 60_000);
+    await reads(500, async (tx) => {
+      await recordUnenrolment(tx, nth('dev', 5), later);
+      await recordErasure(tx, nth('dev', 5), later);
+    });
+  });
+  test('what was written alongside an erasure', async () => {
+    await client.query(`UPDATE devices SET unenrolled_at = now(), erased_at = now() WHERE id = $1`, [nth('dev', 6)]);
+    await reads(500, (tx) => eraseLateDisclosures(tx));
+  });
 });

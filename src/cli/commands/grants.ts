@@ -8,7 +8,7 @@ import type { TableColumn } from '../printer.ts';
 import { showGrant } from '../show-grant.ts';
 import { paintState, type Paint } from '../text/paint.ts';
 import { relativeTime } from '../text/time-words.ts';
-import { personWords } from '../words.ts';
+import { personWords, unconfirmedWords } from '../words.ts';
 import { command, defaultLimit, idArgument, limitArgument } from '../arguments.ts';
 
 interface Options extends CommonOptions {
@@ -72,7 +72,7 @@ function columns(now: number, names: DeviceNames, view: string, paint: Paint): r
     { title: 'PROFILE', value: (grant) => grant.profile, shrinkTo: 9, leave: 1 },
     { title: 'DEVICES', value: (grant) => namesInShort(grant.devices, names), shrinkTo: 8 },
     ...(view === 'mine' ? [] : [who]),
-    { title: 'WHEN', value: (grant) => whenWords(grant, now) },
+    { title: 'WHEN', value: (grant) => whenWords(grant, now), shrinkTo: 16 },
     { title: 'REVIEW', value: (grant) => grant.review?.state ?? '', leave: 2 },
     { title: 'WHY', value: (grant) => endingWords(grant), shrinkTo: 14, leave: 3 },
   ];
@@ -81,7 +81,7 @@ function columns(now: number, names: DeviceNames, view: string, paint: Paint): r
 function whenWords(grant: Grant, now: number): string {
   if (grant.state === 'scheduled') return `starts ${relativeTime(grant.startsAt, now)}`;
   if (grant.state === 'active') return `ends ${relativeTime(grant.expiresAt, now)}`;
-  return relativeTime(grant.endedAt ?? grant.expiresAt, now);
+  return `${relativeTime(grant.endedAt ?? grant.expiresAt, now)}${unconfirmedWords(grant, ', ')}`;
 }
 
 function endingWords({ state, endedBy, endReason }: Grant): string {

@@ -43,8 +43,7 @@ export function grantRoutes(context: HttpContext): Route[] {
     runCommand(broker, { actor: personActor(caller), idempotency }, async (tx, journal) => {
       await work(tx, journal);
       await journal.write(tx);
-      const { grant, now } = (await findGrant(tx, id))!;
-      const [body] = await showGrants(tx, [grant], now);
+      const [body] = await showGrants(tx, [(await findGrant(tx, id))!]);
       return { status: 200, body };
     });
 
@@ -82,10 +81,7 @@ export function grantRoutes(context: HttpContext): Route[] {
           pageOf('grant', query),
           (page) => listGrants(broker.pool, { seen, states, device, tenant }, page),
           ({ grant }) => grant.id,
-          (items) => {
-            const grants = items.map(({ grant }) => grant);
-            return showGrants(broker.pool, grants, items[0]?.now ?? new Date(0));
-          },
+          (items) => showGrants(broker.pool, items),
         );
       },
     }),
@@ -106,7 +102,7 @@ export function grantRoutes(context: HttpContext): Route[] {
         const tenant = stored && (await fixedTenant(broker.pool, stored.grant.tenant));
         if (!stored || !tenant) throw new LatchkeyError('not-found', 'there is no such grant');
         requireVisible(broker, caller, 'grants', { owner: stored.grant.person, tenantSlug: tenant.slug });
-        const [body] = await showGrants(broker.pool, [stored.grant], stored.now);
+        const [body] = await showGrants(broker.pool, [stored]);
         return { status: 200, body };
       },
     }),
