@@ -4,6 +4,7 @@ import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import { Type, type Static } from 'typebox';
 import { durationPattern, parseDuration } from './domain/duration.ts';
 import type { InputMistake } from './domain/errors.ts';
+import { shapeMistakes } from './domain/shape-mistakes.ts';
 import { parseStrictJson } from './domain/strict-json.ts';
 import { parseVkey } from './ledger/vkey.ts';
 import { vkeyMistake } from './ledger/vkey-mistake.ts';
@@ -154,7 +155,7 @@ export async function readConfig(file: string): Promise<Config> {
 export function parseConfig(value: unknown, file = 'the configuration'): Config {
   const validate = new Ajv2020({ strict: true, allErrors: true }).compile<ConfigFile>(ConfigFile);
   const shaped = validate(value);
-  const shape = shapeMistakes(validate.errors ?? [], value);
+  const shape = mistakesOfShape(validate.errors ?? [], value);
   const mistakes = [...shape, ...meaningMistakes(value, shape)];
   if (!shaped || mistakes.length > 0) throw new ConfigError(file, mistakes);
   const { rateLimits, trustedProxies = [], timeouts, identityProviders, ledger, ...rest } = value;
@@ -200,27 +201,12 @@ function meaningMistakes(value: unknown, shape: readonly InputMistake[]): InputM
   ];
 }
 
-function shapeMistakes(errors: readonly ErrorObject[], value: unknown): InputMistake[] {
+function mistakesOfShape(errors: readonly ErrorObject[], value: unknown): InputMistake[] {
   const database = (value as { database?: unknown } | null)?.database;
   const embedded = typeof database === 'object' && database !== null && 'embedded' in database;
   // Of the two forms of `database`, only what is wrong with the one that was meant says anything.
   const beside = `#/properties/database/anyOf/${embedded ? 1 : 0}/`;
-  const meant = errors.filter((error) => error.keyword !== 'anyOf' && !error.schemaPath.startsWith(beside));
-  const mistakes = meant.map((error) => {
-    const params = error.params as Record<string, unknown>;
-    const name = params.missingProperty ?? params.additionalProperty;
-    const place = typeof name === 'string' ? `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}` : '';
-    const messages: Record<string, string> = {
-      required: 'is missing',
-      additionalProperties: 'is not known',
-      enum: `must be one of ${((params.allowedValues ?? []) as unknown[]).map((v) => `\`${String(v)}\``).join(', ')}`,
-    };
-    return { pointer: error.instancePath + place, message: messages[error.keyword] ?? error.message ?? 'is not valid' };
-  });
-  return mistakes.filter(
-    ({ pointer, message }, index) =>
-      mistakes.findIndex((other) => other.pointer === pointer && other.message === message) === index,
-  );
+  return shapeMistakes(errors.filter((error) => error.keyword !== 'anyOf' && !error.schemaPath.startsWith(beside)));
 }
 
 const loopback = /^(127(\.\d{1,3}){3}|\[::1\]|localhost)$/;

@@ -217,9 +217,43 @@ async function witness(argv: readonly string[]): Promise<number> {
   }
 }
 
+async function agent(argv: readonly string[]): Promise<number> {
+  const usage = configUsage('agent');
+  let asked: { config?: string | undefined; help?: boolean | undefined } = {};
+  try {
+    asked = parseArgs({ args: [...argv], options: { config: { type: 'string' }, help: { type: 'boolean' } } }).values;
+  } catch (error) {
+    console.error(`latchkey: ${(error as Error).message}`);
+  }
+  if (asked.help || asked.config === undefined) {
+    console[asked.help ? 'log' : 'error'](usage);
+    return asked.help ? exitCodes.done : exitCodes.usage;
+  }
+  const { AgentConfigError, readAgentConfig } = await import('./agent/program/config.ts');
+  const { runAgentProgram } = await import('./agent/program/run.ts');
+  const { lockState } = await import('./development/state-lock.ts');
+  const { createLog } = await import('./log.ts');
+  try {
+    const config = await readAgentConfig(asked.config);
+    const stopping = new AbortController();
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopping.abort(signal));
+    const isDone = await runAgentProgram(config, {
+      log: createLog(process.stdout),
+      lock: lockState,
+      signal: stopping.signal,
+    });
+    // What still hangs, such as a call to a broker that does not answer, must not hold up the end.
+    return process.exit(isDone ? exitCodes.done : exitCodes.failed);
+  } catch (error) {
+    console.error(error instanceof AgentConfigError ? error.message : `latchkey: ${(error as Error).message}`);
+    return error instanceof AgentConfigError ? exitCodes.usage : exitCodes.failed;
+  }
+}
+
 const serverCommands: readonly ServerCommand[] = [
   { name: 'serve', summary: 'run a broker', run: serve },
   { name: 'migrate', summary: 'bring the database’s schema up to date', run: migrateCommand },
+  { name: 'agent', summary: 'guard the door of this device', run: agent },
   { name: 'policy', summary: 'check a policy bundle, or run its cases', run: policy },
   { name: 'witness', summary: 'vouch for the checkpoints of somebody’s ledger', run: witness },
   { name: 'ledger', summary: 'verify, export and prove the ledger', run: ledger },

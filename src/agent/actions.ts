@@ -1,12 +1,17 @@
 import type { ServerResponse } from 'node:http';
 import { performance } from 'node:perf_hooks';
+import type { InputMistake } from '../domain/errors.ts';
 import { startOutput } from './action-output.ts';
 import { commitToArguments, type ActionArguments } from './device-events.ts';
+import type { ActionDescription } from './describe-action.ts';
 import { DoorError } from './door-http.ts';
 import type { Reporter } from './report.ts';
 import type { Session } from './sessions.ts';
 
 export interface ActionContext {
+  /** What is done, and for which session of which grant. */
+  readonly scope: string;
+  readonly session: Pick<Session, 'id' | 'grant'>;
   /** Aborted when the session ends or the client goes away; the action must then stop at once. */
   readonly signal: AbortSignal;
   /** Sends output as it comes. Await it, and output that nobody reads cannot pile up. */
@@ -17,8 +22,29 @@ export interface ActionContext {
 /** Does one thing to the device and resolves with its exit code: 0 is success. */
 export type Action = (args: ActionArguments, context: ActionContext) => Promise<number>;
 
+/** Arguments that an action does not take: told to the caller before anything is begun. */
+export class BadArguments extends Error {
+  override readonly name = 'BadArguments';
+  /** Each with a pointer into the arguments, such as `/lines`. */
+  readonly mistakes: readonly InputMistake[];
+
+  constructor(mistakes: readonly InputMistake[]) {
+    super(mistakes.map(({ pointer, message }) => `${pointer}: ${message}`).join('; '));
+    this.mistakes = mistakes;
+  }
+}
+
+/** An action that says what it takes, and judges its arguments before it begins. */
+export interface DeclaredAction {
+  readonly about: ActionDescription;
+  /** What would do it with these arguments. @throws BadArguments */
+  prepare(args: ActionArguments): Promise<PreparedAction>;
+}
+
+export type PreparedAction = (context: ActionContext) => Promise<number>;
+
 /** What the program does, by scope. A scope that is not here cannot be used, whatever a credential says. */
-export type Actions = ReadonlyMap<string, Action>;
+export type Actions = ReadonlyMap<string, Action | DeclaredAction>;
 
 const namePattern = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/;
 const maxArguments = 32;
@@ -46,10 +72,22 @@ export function readArguments(body: unknown): ActionArguments {
   return Object.assign(own, Object.fromEntries(entries));
 }
 
+/** What does an action with these arguments. @throws DoorError `invalid-request` for arguments that it does not take. */
+export async function prepareAction(action: Action | DeclaredAction, args: ActionArguments): Promise<PreparedAction> {
+  if (typeof action === 'function') return (context) => action(args, context);
+  try {
+    return await action.prepare(args);
+  } catch (error) {
+    if (!(error instanceof BadArguments)) throw error;
+    const errors = error.mistakes.map(({ pointer, message }) => ({ pointer: `/args${pointer}`, message }));
+    throw new DoorError('invalid-request', 'the action does not take these arguments', errors);
+  }
+}
+
 export interface ActionCall {
   readonly session: Session;
   readonly scope: string;
-  readonly action: Action;
+  readonly perform: PreparedAction;
   readonly args: ActionArguments;
   readonly response: ServerResponse;
   readonly reporter: Reporter;
@@ -67,18 +105,20 @@ export async function performAction(call: ActionCall): Promise<void> {
   await held;
 }
 
-async function run({ session, scope, action, args, response, reporter, log }: ActionCall): Promise<void> {
+async function run({ session, scope, perform, args, response, reporter, log }: ActionCall): Promise<void> {
   const began = performance.now();
   const output = startOutput(response);
   const signal = AbortSignal.any([session.signal, output.gone]);
   const cutOff = () => output.finish({ ended: String(session.signal.reason) });
   session.signal.addEventListener('abort', cutOff, { once: true });
   const context: ActionContext = {
+    scope,
+    session,
     signal,
     stdout: (data) => output.write('stdout', data),
     stderr: (data) => output.write('stderr', data),
   };
-  const exit = await settle(action(args, context), signal, async (error) => {
+  const exit = await settle(perform(context), signal, async (error) => {
     log('an action failed', { scope, why: error instanceof Error ? error.message : 'unknown' });
     await output.write('stderr', `\`${scope}\` failed; the log of the device's agent says why\n`);
   });

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { InputMistake } from '../domain/errors.ts';
 import { Refusal, type RefusalCode } from './refusal.ts';
 
 /** What a call at the door can fail with beside a refusal; codes and statuses are those of contract §4. */
@@ -15,10 +16,13 @@ const problemStatus = {
 export class DoorError extends Error {
   override readonly name = 'DoorError';
   readonly code: keyof typeof problemStatus;
+  /** What is wrong with the body, each with its JSON pointer. */
+  readonly errors: readonly InputMistake[];
 
-  constructor(code: keyof typeof problemStatus, message: string) {
+  constructor(code: keyof typeof problemStatus, message: string, errors: readonly InputMistake[] = []) {
     super(message);
     this.code = code;
+    this.errors = errors;
   }
 }
 
@@ -67,7 +71,8 @@ export function sendProblem(response: ServerResponse, error: unknown): void {
   if (status === 401) headers['www-authenticate'] = challenge(error);
   if (status === 503) headers['retry-after'] = '1';
   response.writeHead(status, headers);
-  response.end(JSON.stringify({ type, title: titleOf(type), status, detail }));
+  const errors = error instanceof DoorError && error.errors.length > 0 ? { errors: error.errors } : {};
+  response.end(JSON.stringify({ type, title: titleOf(type), status, detail, ...errors }));
 }
 
 function problemOf(error: unknown): { readonly type: string; readonly status: number; readonly detail: string } {

@@ -1,28 +1,31 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { performAction, readArguments, type Actions } from './actions.ts';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { performAction, prepareAction, readArguments, type Actions } from './actions.ts';
 import { DoorError, readJson, sendJson, sendProblem } from './door-http.ts';
+import { listenAtDoor, type DoorAddressOptions, type DoorCertificate } from './door-server.ts';
+import { listActions } from './list-actions.ts';
 import { openSession, reportingRefusals, requireRunning } from './open-session.ts';
 import { Refusal, type RefusalCode } from './refusal.ts';
 import type { Reporter } from './report.ts';
 import type { Session, Sessions } from './sessions.ts';
 import type { Presented, PresentedCall, VerifiedCall, Verifier } from './verify-credential.ts';
 
-export interface DoorOptions {
+export interface DoorOptions extends DoorAddressOptions {
   readonly verifier: Verifier;
   readonly sessions: Sessions;
   readonly reporter: Reporter;
   readonly actions: Actions;
-  /** A loopback address: without TLS a door opens to its own machine only. */
-  readonly host: '127.0.0.1' | '::1';
-  /** 0 takes a free one. */
-  readonly port: number;
   readonly log?: (message: string, details?: Readonly<Record<string, unknown>>) => void;
 }
 
 export interface Door {
   /** What clients call and proofs name; without a trailing slash. */
   readonly url: string;
+  /** Where it listens. */
+  readonly port: number;
+  /** What the broker is to list, so that clients can pin it: base64url SHA-256 of the certificate. Null without TLS. */
+  certificateSha256(): string | null;
+  /** Shows another certificate from the next connection on. */
+  useCertificate(certificate: DoorCertificate): void;
   /** How often each refusal was said since the start, those included that are reported one by one. */
   refusals(): Readonly<Partial<Record<RefusalCode, number>>>;
   /** Takes no more calls and closes every connection. The sessions are not the door's to end. */
@@ -38,32 +41,25 @@ interface Call {
 const paths = {
   sessions: /^\/sessions$/,
   session: /^\/sessions\/(?<id>[a-z0-9_]{1,64})$/,
+  actions: /^\/sessions\/(?<id>[a-z0-9_]{1,64})\/actions$/,
   action: /^\/sessions\/(?<id>[a-z0-9_]{1,64})\/actions\/(?<scope>[A-Za-z0-9.:%-]{1,128})$/,
 };
 
-/** Bytes of all headers together, and milliseconds; the last says how often the others are looked after. */
-const limits = {
-  maxHeaderSize: 16_384,
-  requestTimeout: 5_000,
-  headersTimeout: 3_000,
-  connectionsCheckingInterval: 1_000,
-} as const;
-
 /**
- * Opens the door of contract §8 over plain http on loopback. Every call brings credential and proof, is verified anew,
- * and is bounded in size and time.
+ * Opens the door of contract §8: over TLS, or over plain http on loopback. Every call brings credential and proof, is
+ * verified anew, and is bounded in size and time.
+ * @throws RangeError for an address that nobody could use safely; whatever listening throws.
  */
 export async function openDoor(options: DoorOptions): Promise<Door> {
   const { verifier, sessions, reporter, actions, log = () => undefined } = options;
   const counts: Partial<Record<RefusalCode, number>> = {};
-  const server = createServer(limits);
-  server.maxConnections = 256;
-  await listen(server, options);
-  const { port, family } = server.address() as AddressInfo;
-  const url = `http://${family === 'IPv6' ? `[${options.host}]` : options.host}:${port}`;
+  const place = await listenAtDoor(options);
+  const { server, url } = place;
 
   async function answer(call: Call): Promise<void> {
     const { method } = call.request;
+    const listed = paths.actions.exec(call.path)?.groups;
+    if (listed) return requireMethod(call, ['GET'], () => reporting(() => list(call, listed['id']!)));
     const action = paths.action.exec(call.path)?.groups;
     if (action) {
       return requireMethod(call, ['POST'], () => reporting(() => act(call, action['id']!, decode(action['scope']!))));
@@ -108,6 +104,11 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     call.response.writeHead(204).end();
   }
 
+  async function list(call: Call, id: string): Promise<void> {
+    const session = requireSession(id, await verifier.verifyCall(presentedBy(call)));
+    sendJson(call.response, 200, { actions: listActions(actions, session.scopes) });
+  }
+
   async function act(call: Call, id: string, scope: string): Promise<void> {
     const verified = await verifier.verifyCall(presentedBy(call, scope));
     const session = requireSession(id, verified);
@@ -115,8 +116,9 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     const action = actions.get(scope);
     if (!action) throw new DoorError('not-found', `the device knows no action \`${scope}\``);
     const args = readArguments(await readJson(call.request));
+    const perform = await prepareAction(action, args);
     requireRunning(session);
-    await performAction({ session, scope, action, args, response: call.response, reporter, log });
+    await performAction({ session, scope, perform, args, response: call.response, reporter, log });
   }
 
   function requireSession(id: string, verified: VerifiedCall): Session {
@@ -143,6 +145,9 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
 
   return {
     url,
+    port: place.port,
+    certificateSha256: () => place.certificateSha256(),
+    useCertificate: (certificate) => place.useCertificate(certificate),
     refusals: () => ({ ...counts }),
     close: () =>
       new Promise((resolve) => {
@@ -174,14 +179,4 @@ function describe(session: Session) {
     expiresAt: new Date(session.expiresAt()).toISOString(),
     renewBefore: new Date(session.renewBefore()).toISOString(),
   };
-}
-
-function listen(server: Server, { host, port }: DoorOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
 }

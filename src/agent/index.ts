@@ -9,7 +9,16 @@
 // The door is the agent's.
 export { startAgent, type Agent, type AgentOptions } from './start-agent.ts';
 export { openDoor, type Door, type DoorOptions } from './door.ts';
-export type { Action, ActionContext, Actions } from './actions.ts';
+export type { DoorAddressOptions, DoorCertificate } from './door-server.ts';
+export {
+  BadArguments,
+  type Action,
+  type ActionContext,
+  type Actions,
+  type DeclaredAction,
+  type PreparedAction,
+} from './actions.ts';
+export type { ActionDescription, ParameterDescription } from './describe-action.ts';
 
 // The door is your own.
 export { watchLiveGrants, type Watch, type WatchOptions } from './watch-live-grants.ts';

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { DeviceId, TenantId } from '../domain/ids.ts';
 import type { Actions } from './actions.ts';
 import { createAnnouncer } from './announce-state.ts';
+import type { DoorAddressOptions, DoorCertificate } from './door-server.ts';
 import { openDoor, type Door, type DoorOptions } from './door.ts';
 import { enrol, type Enrolment } from './enrol.ts';
 import { createBrokerKeys } from './jwks.ts';
@@ -9,7 +10,7 @@ import { loadDeviceKey } from './keys.ts';
 import { createLiveGrants, type LiveGrants } from './live-grants.ts';
 import type { HighWater } from './live-grants-statement.ts';
 import type { DemandedWitnesses } from './receipts.ts';
-import { createReporter } from './report.ts';
+import { createReporter, type Reporter } from './report.ts';
 import { createSessions } from './sessions.ts';
 import { createSignIn } from './sign-in.ts';
 import { readState, StateError, writeState } from './state-directory.ts';
@@ -29,8 +30,11 @@ export interface AgentOptions {
   readonly inUse: () => boolean;
   /** Demands that checkpoints of receipts are cosigned: then not even all of the broker's keys open the door unseen. */
   readonly witnesses?: DemandedWitnesses;
-  /** The port of the door on 127.0.0.1; when not given, the one used before, or a free one. */
-  readonly port?: number;
+  /**
+   * Where the door is and what it shows: 127.0.0.1 without TLS when not given; without a port at the one used before,
+   * or a free one.
+   */
+  readonly door?: Partial<DoorAddressOptions>;
   /** Told what happens; never a credential, a token, an argument or a line of output. */
   readonly log?: (message: string, details?: Readonly<Record<string, unknown>>) => void;
 }
@@ -43,6 +47,10 @@ export interface Agent {
   readonly refusals: Door['refusals'];
   /** Tells the broker that facts or use have changed. */
   readonly announce: () => Promise<void>;
+  /** Tells the broker what happened to a session beside what the door itself reports. */
+  readonly report: Reporter['report'];
+  /** Shows another certificate at the door, and tells the broker. */
+  readonly useCertificate: (certificate: DoorCertificate) => Promise<void>;
   /** Ends every session, reports what it can within two seconds, closes the door. */
   readonly stop: () => Promise<void>;
 }
@@ -73,12 +81,17 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const reporter = createReporter({ issuer, device, key, signIn, now, log });
   const sessions = createSessions({ liveGrants, reporter });
   const verifier = createVerifier({ issuer, device, tenant, keys, liveGrants, ledgerKey, witnesses });
-  const doorOptions = { verifier, sessions, reporter, actions: options.actions, host: '127.0.0.1', log } as const;
-  const door = await openDoorAgain(stateDirectory, doorOptions, options.port);
+  const { actions, door: { port, ...address } = {} } = options;
+  const doorOptions = { host: '127.0.0.1', ...address, verifier, sessions, reporter, actions, log };
+  const door = await openDoorAgain(stateDirectory, doorOptions, port);
   const announcer = createAnnouncer({
     issuer,
     signIn,
-    state: () => ({ inUse: options.inUse(), facts: facts(), door: { url: door.url, certificateSha256: null } }),
+    state: () => ({
+      inUse: options.inUse(),
+      facts: facts(),
+      door: { url: door.url, certificateSha256: door.certificateSha256() },
+    }),
     log,
   });
   const watch = watchLiveGrants({ issuer, signIn, liveGrants, log });
@@ -93,6 +106,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     doorUrl: door.url,
     refusals: () => door.refusals(),
     announce: () => announcer.announce(),
+    report: (event) => reporter.report(event),
+    useCertificate(certificate) {
+      door.useCertificate(certificate);
+      return announcer.announce();
+    },
     async stop() {
       await announcer.stop();
       await watch.stop();
@@ -141,7 +159,6 @@ async function openDoorAgain(directory: string, options: Omit<DoorOptions, 'port
     if (error.code !== 'EADDRINUSE' || port !== undefined) throw error;
     return openDoor({ ...options, port: 0 });
   });
-  const opened = Number(new URL(door.url).port);
-  if (opened !== last) await writeState(directory, doorFile, { port: opened });
+  if (door.port !== last) await writeState(directory, doorFile, { port: door.port });
   return door;
 }

@@ -39,7 +39,7 @@ export async function startSimulatedRoom(options: SimulatedRoomOptions): Promise
     facts: () => panel.facts(),
     inUse: () => panel.inUse(),
     ...(enrolmentCode === undefined ? {} : { enrolmentCode }),
-    ...(port === undefined ? {} : { port }),
+    ...(port === undefined ? {} : { door: { port } }),
     ...(log === undefined ? {} : { log }),
   });
   const { device: deviceId, doorUrl, stop } = agent;
