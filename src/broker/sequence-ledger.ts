@@ -7,10 +7,9 @@ import {
   growTiles as writeTiles,
   indexSubjects,
   lockLedgerState,
-  placeEntries,
+  placeWaiting,
   readEntries,
   saveLedgerState,
-  takeFromInbox,
   type LedgerState,
   type Waiting,
 } from '../store/ledger.ts';
@@ -56,15 +55,12 @@ export function sequenceBatch(
     const state = await lockLedgerState(tx);
     if (!state) return null;
     check(state);
-    const waiting = await takeFromInbox(tx, batchSize);
+    const waiting = await placeWaiting(tx, state.size, batchSize);
     if (waiting.length === 0 && state.checkpoint !== null) return null;
     const range = CompactRange.from(state.size, state.edge);
     if (!sameHash(range.root(), state.root))
       throw new LedgerDamaged('the right edge of the tree is not that of its root');
-    if (waiting.length > 0) {
-      await placeEntries(tx, state.size, waiting);
-      await writeTiles(tx, growTiles(range, await readBack(tx, state.size, waiting)));
-    }
+    if (waiting.length > 0) await writeTiles(tx, growTiles(range, await readBack(tx, state.size, waiting)));
     const root = Buffer.from(range.root());
     const checkpoint = signCheckpoint({ origin: signer.origin, size: range.size, root }, signer.privateKey);
     await saveLedgerState(tx, { size: range.size, root, edge: range.toBytes(), checkpoint });

@@ -18,21 +18,29 @@ export async function appendEvents(
   events: readonly LedgerEvent[],
   disclosures: readonly Disclosure[],
 ): Promise<void> {
+  const leaves = events.map(leafBytes);
+  let end = 1;
+  const begins = leaves.map(({ length }) => (end += length) - length);
   await rows(
     tx,
     'append-events',
     `WITH disclosed AS (
        INSERT INTO disclosures (commitment, salt, value, person, device)
-       SELECT * FROM unnest($6::bytea[], $7::bytea[], $8::text[], $9::text[], $10::text[])
+       SELECT * FROM unnest($8::bytea[], $9::bytea[], $10::text[], $11::text[], $12::text[])
      )
      INSERT INTO audit_events (id, at, type, tenant, bytes)
-     SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::bytea[])`,
+     SELECT id, at, type, tenant, substring($7::bytea FROM begin FOR length)
+     FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::integer[], $6::integer[])
+       AS of (id, at, type, tenant, begin, length)`,
     [
       events.map((event) => event.id),
       events.map((event) => event.at),
       events.map((event) => event.type),
       events.map((event) => event.tenant),
-      events.map(leafBytes),
+      begins,
+      leaves.map(({ length }) => length),
+      // In one piece, which travels as it is: an array of bytes would be spelt out in hexadecimal.
+      Buffer.concat(leaves),
       disclosures.map((each) => Buffer.from(each.commitment, 'base64url')),
       disclosures.map((each) => Buffer.from(each.salt)),
       disclosures.map((each) => each.value),

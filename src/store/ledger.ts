@@ -13,11 +13,9 @@ export interface LedgerState {
   readonly checkpoint: string | null;
 }
 
-/** An event that has no position yet. */
+/** An event that had no position until now. */
 export interface Waiting {
-  readonly seq: number;
   readonly event: EventId;
-  readonly at: Date;
   /** The leaf hash that the database computed when the event was written. */
   readonly leaf: Buffer;
 }
@@ -42,28 +40,24 @@ export async function lockLedgerState(tx: Tx): Promise<LedgerState | null> {
 }
 
 /**
- * Takes the oldest events that wait, out of the inbox. An event whose transaction commits later comes later: within
- * what depends on one another, that is the order in which it happened.
+ * Takes the oldest events that wait out of the inbox and gives them the positions from `first` on, without a gap. An
+ * event whose transaction commits later comes later: within what depends on one another, that is the order in which it
+ * happened.
+ * @returns the events in their order.
  */
-export async function takeFromInbox(tx: Tx, limit: number): Promise<Waiting[]> {
-  const taken = await rows<Waiting>(
+export async function placeWaiting(tx: Tx, first: number, limit: number): Promise<Waiting[]> {
+  return rows<Waiting>(
     tx,
-    'take-from-inbox',
-    `DELETE FROM ledger_inbox WHERE seq IN (SELECT seq FROM ledger_inbox ORDER BY seq LIMIT $1)
-     RETURNING seq, event, at, leaf`,
-    [limit],
-  );
-  return taken.sort((a, b) => a.seq - b.seq);
-}
-
-/** Gives events the positions from `first` on, without a gap. */
-export async function placeEntries(tx: Tx, first: number, events: readonly Waiting[]): Promise<void> {
-  await rows(
-    tx,
-    'place-entries',
-    `INSERT INTO ledger_entries (position, event, at)
-     SELECT $1 + place - 1, event, at FROM unnest($2::text[], $3::timestamptz[]) WITH ORDINALITY AS of (event, at, place)`,
-    [first, events.map((each) => each.event), events.map((each) => each.at)],
+    'place-waiting',
+    `WITH taken AS (
+       DELETE FROM ledger_inbox WHERE seq IN (SELECT seq FROM ledger_inbox ORDER BY seq LIMIT $2)
+       RETURNING seq, event, at, leaf
+     ), placed AS (
+       INSERT INTO ledger_entries (position, event, at)
+       SELECT $1 + row_number() OVER (ORDER BY seq) - 1, event, at FROM taken
+     )
+     SELECT event, leaf FROM taken ORDER BY seq`,
+    [first, limit],
   );
 }
 
