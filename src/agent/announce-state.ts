@@ -24,6 +24,7 @@ export interface AnnouncerOptions {
 }
 
 const longestPauseMs = 10_000;
+const longestAskedMs = 60_000;
 
 /** Keeps the broker's view of the device current: one call at a time, again until it arrives, always of the newest state. */
 export function createAnnouncer({ issuer, signIn, state, log = () => undefined }: AnnouncerOptions): Announcer {
@@ -41,7 +42,9 @@ export function createAnnouncer({ issuer, signIn, state, log = () => undefined }
       } catch (error) {
         if (!(error instanceof BrokerError)) throw error;
         if (!signal.aborted) log('the broker does not take the state of the device', { why: error.message });
-        const pause = Math.min(longestPauseMs, 250 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
+        const growing = Math.min(longestPauseMs, 250 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
+        const asked = Math.min(error.retryAfter ?? 0, longestAskedMs) * (1 + Math.random() / 2);
+        const pause = Math.max(growing, asked);
         await sleep(pause, undefined, { signal }).catch(() => undefined);
       }
     }

@@ -22,7 +22,8 @@ export interface LiveGrants {
   accept(statement: string, asked: Mark | null): Promise<void>;
   /**
    * The agent's clock, in milliseconds since the epoch: the time at which the broker read the first list of a
-   * connection, plus the larger of monotonic and wall time since that list was asked for; never behind the newest list.
+   * connection, plus the larger of monotonic and wall time since that list was asked for; never behind the newest list,
+   * nor behind what the monotonic clock alone says has passed since one of them came.
    * Null before the first one.
    */
   now(): number | null;
@@ -51,6 +52,8 @@ const statementType = 'live-grants+jwt';
 const maxLength = 1_048_576;
 /** How often at most the time of reading alone is worth a write. */
 const rememberEveryMs = 60_000;
+/** How much slower than this machine's monotonic clock the broker's may go: more than any clock is off. */
+const slowestClock = 0.999;
 
 /** The live grants of one device. Nothing is live until the first statement was accepted. */
 export function createLiveGrants(options: LiveGrantsOptions): LiveGrants {
@@ -60,22 +63,33 @@ export function createLiveGrants(options: LiveGrantsOptions): LiveGrants {
   let seen = options.seen;
   let remembered = options.seen;
   let anchor: { readonly iat: number; readonly asked: Mark } | null = null;
+  let heard: { readonly iat: number; readonly monotonic: number } | null = null;
   let startedAt: number | null = null;
   let turn: Promise<void> = Promise.resolve();
 
   const now = () => (anchor ? anchor.iat + elapsedSince(anchor.asked, clocks) : null);
   const current = () => (list !== null && now()! < list.exp ? list : null);
 
+  /**
+   * The earliest that it can be now: the broker had read that list when it came, and the monotonic clock has gone on
+   * since. INVARIANT: no list, however freshly asked for, sets the clock back behind this, or whoever serves an old one
+   * again and again could keep it from running out.
+   */
+  const earliest = () =>
+    heard ? heard.iat + (clocks.monotonic() - heard.monotonic) * slowestClock : Number.NEGATIVE_INFINITY;
+
   async function take(statement: string, asked: Mark | null): Promise<void> {
     const next = readStatement(await verifiedPayload(statement, keys), { issuer, device });
     requireForward(next, seen, list);
-    const clock = asked ? next.iat + elapsedSince(asked, clocks) : now();
+    const clock = asked ? Math.max(next.iat + elapsedSince(asked, clocks), earliest()) : now();
     if (clock === null) throw new StatementError('the first statement must be one that was asked for');
     if (clock >= next.exp) throw new StatementError('the statement of live grants has run out');
     await rememberSeen({ version: next.version, iat: Math.max(next.iat, seen?.iat ?? 0) });
-    if (asked) anchor = { iat: next.iat, asked };
+    if (asked && next.iat + elapsedSince(asked, clocks) >= earliest()) anchor = { iat: next.iat, asked };
+    else if (asked) anchor = { iat: earliest(), asked: mark(clocks) };
     // What the broker has read lies in the past, so a clock that is behind it is slow. It is never set back here.
     else if (next.iat > clock) anchor = { iat: next.iat, asked: mark(clocks) };
+    if (next.iat >= earliest()) heard = { iat: next.iat, monotonic: clocks.monotonic() };
     startedAt ??= next.iat;
     replace(next);
   }

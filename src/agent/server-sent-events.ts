@@ -11,11 +11,13 @@ export class EventStreamError extends Error {
 /**
  * Reads server-sent events from a body as they come.
  * @param maxLength the longest line or event that is kept, in characters.
+ * @param onRetry told of each reconnection time that the server names, in milliseconds.
  * @throws EventStreamError when a line or an event is longer.
  */
 export async function* readServerSentEvents(
   body: AsyncIterable<Uint8Array>,
   maxLength: number,
+  onRetry: (milliseconds: number) => void = () => undefined,
 ): AsyncGenerator<ServerSentEvent> {
   let event = '';
   let data: string[] = [];
@@ -29,6 +31,7 @@ export async function* readServerSentEvents(
     const { field, value } = readField(line);
     if (field === 'event') event = value;
     if (field === 'data') data.push(value);
+    if (field === 'retry' && /^\d{1,9}$/.test(value)) onRetry(Number(value));
     length += value.length;
     if (length > maxLength) throw new EventStreamError('an event of the stream is too long');
   }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BrokerError, fetchText, openBroker, readBounded, refusedBy } from './broker-calls.ts';
 import { machineClocks, mark, type Clocks, type Mark } from './elapsed.ts';
 import type { LiveGrants } from './live-grants.ts';
+import { isWorthPolling, pauseAfter, type Loss } from './reconnect.ts';
 import type { SignIn } from './sign-in.ts';
 import { readServerSentEvents } from './server-sent-events.ts';
 
@@ -23,13 +24,15 @@ export interface Watch {
 
 /** Three heartbeats of 15 s missed: the connection is dead, whatever TCP believes. */
 const silenceMs = 45_000;
-const longestPauseMs = 10_000;
+/** A broker that is well sends the first list with the connection: waiting longer would waste what the last has left. */
+const firstListMs = 10_000;
 const maxEventLength = 1_048_576;
 
 /**
- * Keeps the live grants up to date over one connection to `GET /v1/agent/stream` (contract §8), made again with a
- * growing, random pause when it is lost. Each time the stream cannot be had, the list is asked for once by
- * `GET /v1/agent/live-grants`, so that a broker or proxy without streams still keeps the door open.
+ * Keeps the live grants up to date over one connection to `GET /v1/agent/stream` (contract §8), made again after a
+ * random pause when it is lost, which grows and keeps to what the broker asks for. Where something answers but no
+ * stream gets through, the list is asked for by `GET /v1/agent/live-grants`, so that a proxy without streams still keeps
+ * the door open.
  * Trusts nothing it receives: what the statement must hold is `LiveGrants.accept`'s to require.
  */
 export function watchLiveGrants(options: WatchOptions): Watch {
@@ -42,28 +45,42 @@ export function watchLiveGrants(options: WatchOptions): Watch {
 
   async function accept(statement: string, asked: Mark | null): Promise<void> {
     await liveGrants.accept(statement, asked);
-    failures = 0;
     first.resolve();
   }
 
-  async function follow(): Promise<void> {
+  /** Follows the stream until it is lost; never throws, but says how it ended. */
+  async function follow(): Promise<Loss & { readonly why: string }> {
     const silence = new AbortController();
-    const timer = setTimeout(() => silence.abort(), silenceMs);
+    const hush = () => silence.abort();
+    let timer = setTimeout(hush, firstListMs);
     const call = { signal: AbortSignal.any([signal, silence.signal]) };
     let asked: Mark | null = null;
+    let [open, heard] = [false, false];
+    let comeBack: number | null = null;
     try {
       const response = await withToken(signIn, (bearer) => {
         asked = mark(clocks);
         return openStream(`${issuer}/v1/agent/stream`, { bearer, ...call });
       });
-      log('the stream of live grants is open');
-      for await (const { event, data } of readServerSentEvents(response.body!, maxEventLength)) {
-        timer.refresh();
+      open = true;
+      const events = readServerSentEvents(response.body!, maxEventLength, (within) => (comeBack = within));
+      for await (const { event, data } of events) {
+        if (heard) timer.refresh();
         if (event !== 'live-grants') continue;
         // Only the first list of a connection answers something that was asked at a known moment.
         await accept(data, asked);
         asked = null;
+        if (heard) continue;
+        heard = true;
+        failures = 0;
+        clearTimeout(timer);
+        timer = setTimeout(hush, silenceMs);
+        log('the stream of live grants is open');
       }
+      return { heard, status: null, open, comeBack, why: 'it has ended' };
+    } catch (error) {
+      const { status, retryAfter } = error instanceof BrokerError ? error : { status: null, retryAfter: null };
+      return { heard, status, open, comeBack: comeBack ?? retryAfter, why: wordsOf(error) };
     } finally {
       clearTimeout(timer);
       silence.abort();
@@ -81,12 +98,14 @@ export function watchLiveGrants(options: WatchOptions): Watch {
 
   async function run(): Promise<void> {
     while (!signal.aborted) {
-      const lost = await outcome(follow());
+      const loss = await follow();
       if (signal.aborted) break;
-      log('the stream of live grants is lost', { why: lost });
-      const missed = await outcome(poll());
-      if (missed !== null) failures += 1;
-      await sleep(pauseAfter(failures), undefined, { signal }).catch(() => undefined);
+      if (!loss.heard) failures += 1;
+      log('the stream of live grants is lost', { why: loss.why });
+      if (isWorthPolling(loss, failures)) {
+        await poll().catch((error: unknown) => log('the list cannot be had either', { why: wordsOf(error) }));
+      }
+      await sleep(pauseAfter(loss, failures), undefined, { signal }).catch(() => undefined);
     }
   }
 
@@ -99,11 +118,6 @@ export function watchLiveGrants(options: WatchOptions): Watch {
       await running;
     },
   };
-}
-
-/** Full jitter, so that a fleet that lost its broker does not come back as one. Milliseconds. */
-function pauseAfter(failures: number): number {
-  return 100 + Math.random() * Math.min(longestPauseMs, 250 * 2 ** Math.min(failures, 10));
 }
 
 /** Calls with a token, and once more with a fresh one when the broker does not take it. */
@@ -132,11 +146,6 @@ function statementIn(answer: string): string {
   return liveGrants;
 }
 
-async function outcome(work: Promise<void>): Promise<string | null> {
-  try {
-    await work;
-    return null;
-  } catch (error) {
-    return error instanceof Error ? error.message : 'unknown';
-  }
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'unknown';
 }

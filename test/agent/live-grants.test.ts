@@ -102,6 +102,53 @@ describe('a statement of live grants', () => {
     await refused(old, /before one already seen/);
   });
 
+  it('is good for a minute, and no longer for being served again to each new connection', async () => {
+    const old = await at.broker.statement();
+    for (let tries = 0; tries < 8; tries++) {
+      await at.liveGrants.accept(old, mark(at.clock));
+      at.clock.pass(7_000);
+    }
+    assert.ok(isLive());
+    at.clock.pass(4_100);
+    assert.ok(!isLive(), 'sixty seconds have passed since it was read');
+    await refused(old, /has run out/);
+    at.clock.jump(-3_600_000);
+    await refused(old, /has run out/);
+    await at.connect();
+    assert.ok(isLive());
+    assert.ok(Math.abs(at.liveGrants.now()! - at.clock.now()) < 100);
+  });
+
+  it('sets the clock right again after the wall clock was wrong for a while', async () => {
+    at.clock.jump(45_000);
+    assert.equal(at.liveGrants.now(), testStart + 45_000);
+    at.clock.pass(5_000);
+    await at.connect();
+    assert.equal(at.liveGrants.now(), testStart + 5_000);
+    at.clock.jump(-90_000);
+    at.clock.pass(5_000);
+    assert.equal(at.liveGrants.now(), testStart + 10_000);
+  });
+
+  it('opens the door again after days without a broker, though this machine’s clock goes a little fast', async () => {
+    const days = 10 * 86_400_000;
+    at.clock.pass(days);
+    const slow = at.clock.now() - days * 0.0002;
+    at.broker.now = () => slow;
+    await at.connect();
+    assert.ok(at.liveGrants.current());
+    assert.equal(at.liveGrants.now(), slow);
+  });
+
+  it('that was held back on the way is as old as it is', async () => {
+    const held = await at.broker.statement({ version: 2 });
+    at.clock.pass(59_999);
+    await at.liveGrants.accept(held, null);
+    assert.ok(at.liveGrants.current());
+    at.clock.pass(1);
+    assert.equal(at.liveGrants.current(), null);
+  });
+
   it('is refused once it has run out, by the time that passed since it was asked for', async () => {
     const statement = await at.broker.statement();
     const asked = mark(at.clock);

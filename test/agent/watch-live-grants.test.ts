@@ -108,6 +108,21 @@ describe('watching the live grants', () => {
     assert.ok(isLive());
   });
 
+  it('leaves no connection, timer or listener behind, however often it had to come back', async () => {
+    await start();
+    const count = () => process.getActiveResourcesInfo().length;
+    const reconnect = async () => {
+      const before = broker.calls.get(stream)!;
+      broker.cut();
+      await until(() => broker.calls.get(stream)! > before);
+      await sleep(20);
+    };
+    await reconnect();
+    const before = count();
+    for (let times = 0; times < 8; times++) await reconnect();
+    assert.ok(count() <= before + 2, `${count()} instead of ${before}`);
+  });
+
   it('keeps to what it had when the stream says what cannot be believed, and asks anew', async () => {
     await start();
     broker.answers.set(stream, (response) => {
