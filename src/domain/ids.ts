@@ -1,4 +1,4 @@
-import { getRandomValues } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
 
@@ -42,7 +42,7 @@ const counters = 4_096;
  * @param milliseconds since the epoch; the only clock an id ever sees.
  */
 export function newId<K extends IdKind>(kind: K, milliseconds: number): Id<K> {
-  const bytes = getRandomValues(new Uint8Array(16));
+  const bytes = sixteenRandomBytes();
   // Begins low, so that there is room to count; beyond it the order within the millisecond is lost, never uniqueness.
   const counter = last.milliseconds === milliseconds ? (last.counter + 1) % counters : bytes[7]!;
   last = { milliseconds, counter };
@@ -84,13 +84,30 @@ export function firstId<K extends IdKind>(kind: K, milliseconds: number): Id<K> 
   return `${idPrefixes[kind]}_${text.padEnd(26, '0')}` as Id<K>;
 }
 
+/** Chance comes in larger pieces, since asking for it costs more than making an id of it. */
+const chance = new Uint8Array(16 * 256);
+let spent = chance.length;
+
+function sixteenRandomBytes(): Uint8Array {
+  if (spent === chance.length) {
+    randomFillSync(chance);
+    spent = 0;
+  }
+  return chance.slice(spent, (spent += 16));
+}
+
+/** 128 bits after two of zero, five to a letter. */
 function encode(bytes: Uint8Array): string {
-  let value = 0n;
-  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
   let text = '';
-  for (let i = 0; i < 26; i++) {
-    text = alphabet[Number(value & 31n)]! + text;
-    value >>= 5n;
+  let [rest, bits] = [0, 2];
+  for (const byte of bytes) {
+    rest = (rest << 8) | byte;
+    bits += 8;
+    while (bits >= 5) {
+      bits -= 5;
+      text += alphabet[(rest >> bits) & 31]!;
+    }
+    rest &= 31;
   }
   return text;
 }
