@@ -1,11 +1,22 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import type { Pool } from 'pg';
+import type { Socket } from 'node:net';
+import type { Pool, PoolClient } from 'pg';
 import { parseConfig } from '../../src/config.ts';
+import type { Ledger } from '../../src/broker/ledger.ts';
+import type { EventId } from '../../src/domain/ids.ts';
 import { startBroker, type ServeLog } from '../../src/serve.ts';
 import { openPool } from '../../src/store/pool.ts';
 import { bareSignature, signBare, verifyBare, type BareSignature } from '../signatures.ts';
 import { openConnection } from './connection.ts';
-import { mentions, namesOf, recordTransactions, refresh, type Transaction } from './recording.ts';
+import {
+  journeysOf,
+  mentions,
+  namesOf,
+  recordTransactions,
+  refresh,
+  type Statement,
+  type Transaction,
+} from './recording.ts';
 import { createSteps, pick, type Lifecycle } from './steps.ts';
 import type { World } from './world.ts';
 import { newEngineerKey } from '../../test/support/engineer.ts';
@@ -13,8 +24,10 @@ import type { BrokerConfig } from './broker-process.ts';
 
 /**
  * The floor that a broker stands on: a process that does, for each lifecycle, the SQL statements that a broker sends
- * for one, in the same transactions over as many connections, and the same signatures; no HTTP, no policy, no checks.
- * What it repeats is recorded from a real broker in this process at each start, so it cannot drift from the product.
+ * for one, in the same transactions over as many connections, as many of them together, and the same signatures; no
+ * HTTP, no policy, no checks. What it repeats is recorded from a real broker in this process at each start, so it
+ * cannot drift from the product. What that broker's sequencer does for many lifecycles at once cannot be repeated for
+ * one: it goes on doing it, and the floor waits for its receipts.
  */
 export interface FloorOrder {
   readonly seconds: number;
@@ -37,6 +50,8 @@ interface Recorded {
   readonly transactions: readonly Transaction[];
   /** What is signed and verified: the credential and both proofs. */
   readonly signatures: readonly BareSignature[];
+  readonly ledger: Ledger;
+  stop(): Promise<void>;
 }
 
 process.once('message', (start: FloorStart) => void serve(start));
@@ -48,7 +63,7 @@ async function serve(start: FloorStart): Promise<void> {
   process.on('message', (order: FloorOrder) => {
     void run(pool, start.world, recorded, signingKey, order).then((perSecond) => answer({ perSecond }));
   });
-  process.once('disconnect', () => void pool.end());
+  process.once('disconnect', () => void Promise.all([pool.end(), recorded.stop()]));
   answer({ recorded: namesOf(recorded.transactions) });
 }
 
@@ -67,30 +82,35 @@ async function recordLifecycle({ config, databaseUrl, world, keyIds }: FloorStar
     const [engineer, lead, device] = [world.engineers[0]!, world.leads[0]!, world.devices[0]!];
     let transactions: Transaction[] = [];
     let credential = '';
+    let grant = '';
     let of: Lifecycle | null = null;
     for (let time = 0; time < 2; time++) {
       of = { engineer, lead, device, key: await newEngineerKey() };
       const lifecycle = of;
       transactions = await recordTransactions(async () => {
         const request = await steps.ask(connection, lifecycle);
-        const grant = await steps.decide(connection, lifecycle, request);
-        const minted = await steps.mint(connection, lifecycle, grant);
+        const granted = await steps.decide(connection, lifecycle, request);
+        const minted = await steps.mint(connection, lifecycle, granted);
         credential = minted.credential;
-        await steps.verify(lifecycle, grant, minted);
+        grant = granted.id;
+        await steps.verify(lifecycle, granted, minted);
       });
     }
-    const persons = new Set<string>([engineer.id, lead.id]);
     // What the broker's sweeper sends by itself concerns nobody.
-    const ours = transactions.filter((transaction) => mentions(transaction, persons));
+    const ours = transactions.filter((transaction) => mentions(transaction, new Set([engineer.id, lead.id, grant])));
     return {
       of: of!,
       at: Date.now(),
       transactions: ours,
       signatures: await signaturesOf(of!, credential),
+      ledger: broker.context.ledger,
+      stop: () => broker.stop(),
     };
+  } catch (error) {
+    await broker.stop();
+    throw error;
   } finally {
     connection.close();
-    await broker.stop();
   }
 }
 
@@ -123,6 +143,35 @@ async function run(
   return done / seconds;
 }
 
+function sendTogether(client: PoolClient, statements: readonly Statement[]): Promise<unknown> {
+  const { stream } = (client as unknown as { readonly connection: { readonly stream: Socket } }).connection;
+  stream.cork();
+  const sent = statements.map(({ name, text, values }) =>
+    client.query({ ...(name !== undefined && { name }), text, values: [...values] }),
+  );
+  stream.uncork();
+  return Promise.all(sent);
+}
+
+/** The event of a credential that the transaction has issued, if it has. */
+function issuedBy(transaction: Transaction): { readonly event: EventId; readonly bytes: Buffer } | null {
+  const appended = transaction.find(({ name }) => name === 'append-events');
+  if (!appended) return null;
+  const [events, , types, , begins, lengths, leaves] = appended.values as [
+    EventId[],
+    unknown,
+    string[],
+    unknown,
+    number[],
+    number[],
+    Buffer,
+  ];
+  const place = types.indexOf('credential.issued');
+  if (place < 0) return null;
+  const begin = begins[place]! - 1;
+  return { event: events[place]!, bytes: leaves.subarray(begin, begin + lengths[place]!) };
+}
+
 async function runBare(pool: Pool, world: World, recorded: Recorded, signingKey: KeyObject): Promise<void> {
   const { of } = recorded;
   const instead = new Map<string, string>([
@@ -133,12 +182,13 @@ async function runBare(pool: Pool, world: World, recorded: Recorded, signingKey:
   for (const transaction of refresh(recorded.transactions, recorded.at, instead)) {
     const client = await pool.connect();
     try {
-      for (const { name, text, values } of transaction) {
-        await client.query({ ...(name !== undefined && { name }), text, values: [...values] });
-      }
+      for (const together of journeysOf(transaction)) await sendTogether(client, together);
     } finally {
       client.release();
     }
+    const issued = issuedBy(transaction);
+    if (transaction.length > 1) recorded.ledger.poke();
+    if (issued) await recorded.ledger.receiptFor(issued.event, issued.bytes);
   }
   for (const { signed } of recorded.signatures) signBare(signingKey, signed);
   for (const signature of recorded.signatures) verifyBare(signature);

@@ -7,6 +7,8 @@ export interface Statement {
   readonly name?: string;
   readonly text: string;
   readonly values: readonly unknown[];
+  /** Statements of one turn of the event loop travel together, without waiting for one another's answers. */
+  readonly turn: number;
 }
 
 /** Statements of one transaction, `BEGIN` and `COMMIT` included, or a single one that stood alone. */
@@ -19,10 +21,19 @@ export async function recordTransactions(work: () => Promise<void>): Promise<Tra
   const perClient = new Map<unknown, Statement[]>();
   const prototype = Client.prototype as unknown as { query: Query };
   const { query } = prototype;
+  let turn = 0;
+  let turning = false;
   prototype.query = function recordingQuery(...args) {
+    if (!turning) {
+      turning = true;
+      process.nextTick(() => {
+        turning = false;
+        turn += 1;
+      });
+    }
     const sent = perClient.get(this) ?? [];
     perClient.set(this, sent);
-    sent.push(statementOf(args));
+    sent.push({ ...statementOf(args), turn });
     return query.apply(this, args);
   };
   try {
@@ -30,10 +41,10 @@ export async function recordTransactions(work: () => Promise<void>): Promise<Tra
   } finally {
     prototype.query = query;
   }
-  return [...perClient.values()].flatMap(splitTransactions);
+  return [...perClient.values()].flatMap(splitTransactions).sort((a, b) => a[0]!.turn - b[0]!.turn);
 }
 
-function statementOf([config, values]: readonly unknown[]): Statement {
+function statementOf([config, values]: readonly unknown[]): Omit<Statement, 'turn'> {
   if (typeof config === 'string') return { text: config, values: Array.isArray(values) ? values : [] };
   const { name, text, values: own = [] } = config as Partial<Statement> & { text: string };
   return { ...(name !== undefined && { name }), text, values: own };
@@ -64,7 +75,19 @@ export function mentions(transaction: Transaction, ids: ReadonlySet<string>): bo
 
 /** The names of the statements, transaction by transaction, as a text to compare and to read. */
 export function namesOf(transactions: readonly Transaction[]): string {
-  return transactions.map((each) => each.map(({ name, text }) => name ?? text).join(' · ')).join('\n');
+  const nameOf = ({ name, text }: Statement): string => name ?? text;
+  return transactions
+    .map((each) =>
+      journeysOf(each)
+        .map((together) => together.map(nameOf).join(' · '))
+        .join(' | '),
+    )
+    .join('\n');
+}
+
+/** The statements of a transaction by what goes to the database together. */
+export function journeysOf(transaction: Transaction): Statement[][] {
+  return [...Map.groupBy(transaction, ({ turn }) => turn).values()];
 }
 
 /**

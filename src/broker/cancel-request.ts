@@ -46,7 +46,7 @@ export async function cancelRequest(
     throw new RecordedRefusal(refusedByPolicy(decision));
   }
   const pending = requirePending(request);
-  await recordOutcome(tx, id, { state: 'cancelled' }, now);
+  recordOutcome(tx, id, { state: 'cancelled' }, now);
   journal.fact(now, request.tenant, { type: 'request.cancelled', request: id });
   journal.afterCommit(() => context.hints.requestChanged(id));
   return { ...pending, state: 'cancelled' };

@@ -3,9 +3,8 @@ import { LatchkeyError, type ErrorCode, type ErrorExtras } from '../domain/error
 import type { PersonId } from '../domain/ids.ts';
 import type { Actor } from '../ledger/events.ts';
 import type { Decision } from '../policy/question.ts';
-import type { Sealer } from '../credentials/seal.ts';
-import { claimKey, keepAnswer } from '../store/idempotency.ts';
-import { inSavepoint, inTransaction, type Tx } from '../store/transaction.ts';
+import { findAnswer, isKeyTaken, keepAnswer, releaseOldKey } from '../store/idempotency.ts';
+import { inTransaction, type Tx } from '../store/transaction.ts';
 import type { BrokerContext } from './context.ts';
 import { Journal } from './journal.ts';
 
@@ -54,25 +53,36 @@ export type CommandContext = Pick<BrokerContext, 'pool' | 'region' | 'sealer'> &
   readonly ledger: Pick<BrokerContext['ledger'], 'poke'>;
 };
 
+type Work<T> = (tx: Tx, journal: Journal) => Promise<T>;
+
 /**
  * Runs one use case: its state, its events and its kept answer are committed together or not at all. Hints go out
  * after the commit.
  */
-export async function runCommand<T>(
+export async function runCommand<T>(context: CommandContext, options: CommandOptions, work: Work<T>): Promise<T> {
+  const { actor, dryRun = false, idempotency = null } = options;
+  const outcome =
+    idempotency && !dryRun
+      ? await performOnce(context, actor, idempotency, work)
+      : await perform(context, actor, dryRun, work);
+  if ('refused' in outcome) throw outcome.refused;
+  return outcome.value;
+}
+
+async function perform<T>(
   context: CommandContext,
-  options: CommandOptions,
-  work: (tx: Tx, journal: Journal) => Promise<T>,
-): Promise<T> {
-  const { dryRun = false, idempotency = null } = options;
+  actor: Actor,
+  dryRun: boolean,
+  work: Work<T>,
+  keep: (tx: Tx, outcome: Outcome<T>) => void = () => {},
+): Promise<Outcome<T>> {
   const { outcome, journal } = await inTransaction(
     context.pool,
     async (tx) => {
-      const journal = new Journal(context.region, options.actor);
-      const outcome =
-        idempotency && !dryRun
-          ? await once(tx, context.sealer, journal, idempotency, () => attempt(tx, journal, work))
-          : await attempt(tx, journal, work);
-      await journal.write(tx);
+      const journal = new Journal(context.region, actor);
+      const outcome = await attempt(tx, journal, work);
+      keep(tx, outcome);
+      journal.write(tx);
       return { outcome, journal };
     },
     { dryRun },
@@ -83,8 +93,7 @@ export async function runCommand<T>(
     journal.committed();
     context.ledger.poke();
   }
-  if ('refused' in outcome) throw outcome.refused;
-  return outcome.value;
+  return outcome;
 }
 
 type Outcome<T> = { readonly value: T } | { readonly refused: LatchkeyError };
@@ -105,33 +114,47 @@ async function attempt<T>(
 /** Codes that belong to the moment rather than to the call: they are not kept. */
 const passing = new Set<ErrorCode>(['internal', 'unavailable', 'too-many-requests', 'request-timeout']);
 
-async function once<T>(
-  tx: Tx,
-  sealer: Sealer,
-  journal: Journal,
+/**
+ * Does the work and keeps its answer in one transaction, which fails when the key has one already: a repeat does it all
+ * again, in vain, and is answered as the first call was. Of repeats at the same time, one is the first.
+ */
+async function performOnce<T>(
+  context: CommandContext,
+  actor: Actor,
   idempotency: Idempotency,
-  work: () => Promise<Outcome<T>>,
+  work: Work<T>,
 ): Promise<Outcome<T>> {
+  const { pool, sealer } = context;
   const { person, key, bodyHash } = idempotency;
   const sealedFor = `${person} ${key}`;
-  const claim = await claimKey(tx, person, key, bodyHash);
-  if (!claim.fresh) {
-    if (!timingSafeEqual(claim.bodyHash, bodyHash)) {
-      throw new LatchkeyError('conflict', 'this `Idempotency-Key` was used for another call');
+  const keep = (tx: Tx, outcome: Outcome<T>): void =>
+    keepAnswer(tx, person, key, { bodyHash, answer: sealer.seal(freeze(outcome), sealedFor) });
+  for (;;) {
+    try {
+      return await perform(context, actor, false, work, keep);
+    } catch (error) {
+      const kept = await findAnswer(pool, person, key);
+      if (kept) {
+        if (timingSafeEqual(kept.bodyHash, bodyHash)) return thaw(sealer.open(kept.answer, sealedFor));
+        throw new LatchkeyError('conflict', 'this `Idempotency-Key` was used for another call');
+      }
+      if (isKeyTaken(error)) {
+        await releaseOldKey(pool, person, key);
+        continue;
+      }
+      if (!(error instanceof LatchkeyError) || passing.has(error.code)) throw error;
+      // What it did is undone; that it was refused is what a repeat will be told.
+      const refused: Outcome<T> = { refused: error };
+      const isFirst = await inTransaction(pool, async (tx) => keep(tx, refused)).then(
+        () => true,
+        (failure: unknown) => {
+          if (isKeyTaken(failure)) return false;
+          throw failure;
+        },
+      );
+      if (isFirst) return refused;
     }
-    return thaw(sealer.open(claim.answer, sealedFor));
   }
-  let outcome: Outcome<T>;
-  try {
-    outcome = await inSavepoint(tx, work);
-  } catch (error) {
-    if (!(error instanceof LatchkeyError) || passing.has(error.code)) throw error;
-    // What it did is undone, so what it had gathered never happened.
-    journal.clear();
-    outcome = { refused: error };
-  }
-  await keepAnswer(tx, person, key, sealer.seal(freeze(outcome), sealedFor));
-  return outcome;
 }
 
 type Frozen =

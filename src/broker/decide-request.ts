@@ -55,14 +55,13 @@ export async function decideRequest(
   id: RequestId,
   say: Say,
 ): Promise<AccessRequest> {
-  const stored = await lockForDecision(tx, id);
+  const [stored, aliases] = await Promise.all([lockForDecision(tx, id), aliasesOf(tx, caller.id)]);
   const tenant = stored && (await fixedTenant(tx, stored.request.tenant));
   if (!stored || !tenant) throw new LatchkeyError('not-found', 'there is no such request');
   const { request, now } = stored;
   requireVisible(context, caller, 'requests', { owner: request.requester, tenantSlug: tenant.slug });
   if (isRepeat(request, caller.id, say.verdict, say.stage)) return request;
 
-  const aliases = await aliasesOf(tx, caller.id);
   const chosen = chooseStage(context, caller, request, tenant, aliases, say, now);
   if (chosen ? !chosen.decision.allowed : !decidesElsewhere(context, caller, request, aliases)) {
     journal.fact(now, request.tenant, {
@@ -84,7 +83,7 @@ export async function decideRequest(
 
   const comment = journal.text(say.comment, caller.id);
   const decided = journal.decision(decision, caller.id);
-  await insertDecision(tx, pending, said, comment);
+  insertDecision(tx, pending, said, comment);
   journal.fact(now, request.tenant, {
     type: say.verdict === 'approve' ? 'request.approved' : 'request.denied',
     request: id,
@@ -96,7 +95,7 @@ export async function decideRequest(
   journal.afterCommit(() => context.hints.requestChanged(id));
 
   if ('state' in outcome) {
-    await recordOutcome(tx, id, { state: 'denied' }, now);
+    recordOutcome(tx, id, { state: 'denied' }, now);
     journal.notice(now, { person: request.requester }, 'request-decided', id);
     return outcome;
   }

@@ -109,6 +109,6 @@ async function followEnd(
     journal.fact(at, request.tenant, { type: 'request.lapsed', request: request.id }, broker);
     journal.afterCommit(() => context.hints.requestChanged(request.id));
   }
-  await raiseLiveVersions(tx, ended.devices);
+  raiseLiveVersions(tx, ended.devices);
   journal.afterCommit(() => context.hints.devicesChanged(ended.devices));
 }

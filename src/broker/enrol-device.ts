@@ -82,7 +82,7 @@ export async function enrolDevice(context: BrokerContext, tx: Tx, journal: Journ
     throw new LatchkeyError('conflict', 'this key was enrolled before: a device that enrols again makes a new key');
   }
   await useEnrolmentCode(tx, hashOf(wish.code), id);
-  await raiseLiveVersions(tx, [id]);
+  raiseLiveVersions(tx, [id]);
   const actor = { kind: 'device', id } as const;
   journal.fact(now, code.tenant, { type: 'device.enrolled', device: id, enrolledBy: code.createdBy }, actor);
   return (await findDevice(tx, id))!;

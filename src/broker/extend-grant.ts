@@ -98,8 +98,8 @@ export async function extendGrant(
   const { longest, longestTotal } = bounds;
   const extended = extend(requireActive(grant), { duration: terms.duration, longest, longestTotal }, now);
   await recordExtension(tx, extended.id, extended.expiresAt);
-  await recordOutcome(tx, request.id, { state: 'granted', grant: extended.id }, now);
-  await raiseLiveVersions(tx, extended.devices);
+  recordOutcome(tx, request.id, { state: 'granted', grant: extended.id }, now);
+  raiseLiveVersions(tx, extended.devices);
   journal.fact(
     now,
     extended.tenant,

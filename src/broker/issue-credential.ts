@@ -4,8 +4,8 @@ import { requireActive } from '../domain/grant.ts';
 import { newId, type DeviceId, type EventId, type GrantId } from '../domain/ids.ts';
 import { canonicalJson, leafBytes } from '../ledger/canonical.ts';
 import { insertCredential, useProof } from '../store/credentials.ts';
-import { findDevice } from '../store/devices.ts';
-import { fixKey, lockGrant } from '../store/grants.ts';
+import { findDevice, type Device } from '../store/devices.ts';
+import { fixKey, lockGrant, type StoredGrant } from '../store/grants.ts';
 import type { Tx } from '../store/transaction.ts';
 import { RecordedRefusal, refusedByPolicy } from './command.ts';
 import type { BrokerContext, Caller } from './context.ts';
@@ -47,11 +47,14 @@ export async function issueCredential(
   proof: Proof,
 ): Promise<IssuedCredential> {
   context.ledger.requireRoom();
-  if (!(await useProof(tx, proof.replayKey, proof.expiresAt))) {
-    throw new LatchkeyError('invalid-dpop-proof', 'the proof was used before');
-  }
+  const [stored, target, unused] = await Promise.all([
+    lockGrant(tx, id),
+    findDevice(tx, device),
+    useProof(tx, proof.replayKey, proof.expiresAt),
+  ]);
+  if (!unused) throw new LatchkeyError('invalid-dpop-proof', 'the proof was used before');
   try {
-    return await issue(context, tx, journal, caller, id, device, proof.jkt);
+    return await issue(context, tx, journal, caller, stored, target, proof.jkt);
   } catch (error) {
     // Whatever comes of the call, its proof is used up: a refusal is committed with it.
     throw error instanceof LatchkeyError ? new RecordedRefusal(error) : error;
@@ -64,11 +67,10 @@ async function issue(
   tx: Tx,
   journal: Journal,
   caller: Caller,
-  id: GrantId,
-  device: DeviceId,
+  stored: StoredGrant | null,
+  target: Device | null,
   keyThumbprint: string,
 ): Promise<IssuedCredential> {
-  const stored = await lockGrant(tx, id);
   const {
     grant: any,
     tenant,
@@ -76,8 +78,9 @@ async function issue(
     duration,
     now,
   } = await requireOwnGrant(context, tx, journal, caller, stored, 'mint');
-  const target = any.devices.includes(device) ? await findDevice(tx, device) : null;
-  if (!target) throw invalid('/device', `the grant is not for \`${device}\``);
+  const { id } = any;
+  if (!target || !any.devices.includes(target.id)) throw invalid('/device', 'the grant is not for this device');
+  const device = target.id;
   const profile = context.policy().profiles.get(any.profile);
   if (!profile) throw new LatchkeyError('not-permitted', `the profile \`${any.profile}\` is no longer offered`);
 
@@ -114,11 +117,11 @@ async function issue(
     now,
   });
   if (!claims) throw new LatchkeyError('conflict', 'the grant ends within the second');
-  if (fixedKey === null) await fixKey(tx, id, keyThumbprint);
+  if (fixedKey === null) fixKey(tx, id, keyThumbprint);
   // Signing waits for nothing outside, so the row may stay locked; the signature leaves only after the commit.
   const { jwt, hash } = await signCredential(context.keys.credential, claims);
   const expiresAt = new Date(claims.exp * 1000);
-  await insertCredential(tx, {
+  insertCredential(tx, {
     id: claims.jti,
     grant: id,
     device,

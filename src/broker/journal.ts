@@ -85,17 +85,13 @@ export class Journal {
     this.#afterCommit.push(hint);
   }
 
-  clear(): void {
-    for (const list of [this.#events, this.#disclosures, this.#notices, this.#afterCommit]) list.length = 0;
-  }
-
   /** Writes what has been gathered since the last time: at the end, and before an answer reads back what was said. */
-  async write(tx: Tx): Promise<void> {
+  write(tx: Tx): void {
     const notices = this.#notices.splice(0);
     const events = this.#events.splice(0);
     const disclosures = this.#disclosures.splice(0);
-    if (notices.length > 0) await insertNotices(tx, notices);
-    if (events.length > 0) await appendEvents(tx, events, disclosures);
+    if (notices.length > 0) insertNotices(tx, notices);
+    if (events.length > 0) appendEvents(tx, events, disclosures);
   }
 
   committed(): void {

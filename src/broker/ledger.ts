@@ -6,7 +6,7 @@ import { findCosignatures, findCosigned, type Cosigned } from '../store/cosignat
 import { countWaiting, findLedgerState, listenToLedger, locate, type LedgerState } from '../store/ledger.ts';
 import type { Pool } from '../store/pool.ts';
 import { LedgerBehind, type HighWater } from './high-water.ts';
-import { batchSize, LedgerDamaged, sequenceBatch, type LedgerSigner } from './sequence-ledger.ts';
+import { batchSize, LedgerDamaged, sequenceBatch, type LedgerSigner, type Sequenced } from './sequence-ledger.ts';
 import { readTree } from './tree-reader.ts';
 import type { Witnesses } from './witnesses.ts';
 
@@ -34,6 +34,24 @@ export interface Ledger {
   close(): Promise<void>;
 }
 
+/** Where an event is, and the newest tree that holds it. */
+interface Place {
+  readonly position: number;
+  readonly size: number;
+  readonly checkpoint: string;
+}
+
+interface Waiter {
+  readonly event: EventId;
+  /** @param place where the event is, if that is known. */
+  wake(place: Place | null): void;
+}
+
+interface Announcement {
+  readonly promise: Promise<Place | null>;
+  stop(): void;
+}
+
 interface LedgerLog {
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
@@ -56,7 +74,7 @@ export function openLedger(options: {
   readonly log: LedgerLog;
 }): Ledger {
   const { pool, signer, highWater, witnesses, log } = options;
-  const waiters = new Set<() => void>();
+  const waiters = new Set<Waiter>();
   const listeners = new Set<() => void>();
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | null = null;
@@ -66,9 +84,34 @@ export function openLedger(options: {
   const stopping = (): boolean => closed;
   let waiting = 0;
 
+  /** Somebody has announced something. */
   const wake = (): void => {
-    for (const waiter of waiters) waiter();
+    for (const waiter of waiters) waiter.wake(null);
     for (const listener of listeners) listener();
+  };
+  let own = 0;
+  /** This broker has made a batch: whoever waits for an event of it need not ask where it is. */
+  const announce = ({ positions, size, checkpoint }: Sequenced): void => {
+    own = size;
+    for (const waiter of waiters) {
+      const position = positions.get(waiter.event);
+      if (position !== undefined) waiter.wake({ position, size, checkpoint });
+    }
+    for (const listener of listeners) listener();
+  };
+  const waitFor = (event: EventId): Announcement => {
+    const { promise, resolve } = Promise.withResolvers<Place | null>();
+    const waiter: Waiter = {
+      event,
+      wake(place) {
+        clearTimeout(timeout);
+        waiters.delete(waiter);
+        resolve(place);
+      },
+    };
+    const timeout = setTimeout(() => waiter.wake(null), lookWhileWaiting);
+    waiters.add(waiter);
+    return { promise, stop: () => waiter.wake(null) };
   };
   const run = async (): Promise<void> => {
     do {
@@ -78,7 +121,7 @@ export function openLedger(options: {
         complained = null;
         if (sequenced) {
           highWater.raise(sequenced);
-          wake();
+          announce(sequenced);
           witnesses.poke();
         }
         const full = sequenced?.added === batchSize;
@@ -123,16 +166,26 @@ export function openLedger(options: {
   };
   const look = setInterval(() => void lookAround(), lookEvery);
   look.unref();
-  const listening = listenToLedger(pool, wake);
+  const listening = listenToLedger(pool, (size) => {
+    if (size !== own) wake();
+  });
 
   witnesses.onCosigned(wake);
 
   /** The checkpoint that a receipt for that position can be made of now, if there is one. */
-  const findCheckpoint = async (position: number, newest: Omit<Cosigned, 'lines'>): Promise<Cosigned | null> => {
+  const findCheckpoint = async ({ position, ...newest }: Place): Promise<Cosigned | null> => {
     const { needed, keys } = witnesses;
     if (needed > 0) return findCosigned(pool, { position, witnesses: keys, needed });
     if (position >= newest.size) return null;
     return { ...newest, lines: keys.length > 0 ? await findCosignatures(pool, newest) : [] };
+  };
+  const makeReceipt = async (
+    event: Uint8Array,
+    index: number,
+    { size, checkpoint, lines }: Cosigned,
+  ): Promise<string> => {
+    const hashes = await inclusionProof(index, size, readTree(pool, size, index));
+    return formatReceipt({ event, index, hashes, checkpoint: checkpoint + lines.join('') });
   };
 
   return {
@@ -150,31 +203,25 @@ export function openLedger(options: {
     },
     async receiptFor(event, bytes) {
       const deadline = performance.now() + longestWait;
-      for (;;) {
-        const announced = new Promise<void>((resolve) => {
-          const done = (): void => {
-            clearTimeout(timeout);
-            waiters.delete(done);
-            resolve();
-          };
-          const timeout = setTimeout(done, lookWhileWaiting);
-          waiters.add(done);
-        });
-        const { position, size, checkpoint } = await locate(pool, event);
-        const found =
-          position === null || checkpoint === null ? null : await findCheckpoint(position, { size, checkpoint });
-        if (position !== null && found) {
-          const hashes = await inclusionProof(position, found.size, readTree(pool, found.size, position));
-          const note = found.checkpoint + found.lines.join('');
-          return formatReceipt({ event: bytes, index: position, hashes, checkpoint: note });
+      let announced = waitFor(event);
+      try {
+        // What has just been committed is in no batch yet: it is announced sooner than it could be found.
+        let place = timer || running ? null : await locate(pool, event);
+        for (;;) {
+          const found = place && (await findCheckpoint(place));
+          if (place && found) return await makeReceipt(bytes, place.position, found);
+          if (performance.now() > deadline || closed) {
+            const missing = place ? 'witnesses have' : 'the ledger has';
+            throw new LatchkeyError('unavailable', `${missing} not taken this yet`, { retryAfter: 1 });
+          }
+          if (place) witnesses.poke();
+          else poke();
+          const told = await announced.promise;
+          announced = waitFor(event);
+          place = told ?? (await locate(pool, event));
         }
-        if (performance.now() > deadline || closed) {
-          const missing = position === null ? 'the ledger has' : 'witnesses have';
-          throw new LatchkeyError('unavailable', `${missing} not taken this yet`, { retryAfter: 1 });
-        }
-        if (position === null) poke();
-        else witnesses.poke();
-        await announced;
+      } finally {
+        announced.stop();
       }
     },
     state: () => findLedgerState(pool),

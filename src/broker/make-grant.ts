@@ -49,7 +49,7 @@ export async function makeGrant(
   const enrolled = await insertGrant(tx, asked, terms.duration, asked.state === 'active' ? now : null);
   if (enrolled.size === 0) throw new LatchkeyError('conflict', 'none of the devices is enrolled any more');
   const grant = { ...asked, devices: asked.devices.filter((device) => enrolled.has(device)) };
-  await recordOutcome(tx, request.id, { state: 'granted', grant: grant.id }, now);
+  recordOutcome(tx, request.id, { state: 'granted', grant: grant.id }, now);
   journal.afterCommit(() => context.hints.requestChanged(request.id));
   if (grant.state === 'scheduled') {
     journal.fact(now, grant.tenant, { type: 'grant.scheduled', ...grantTerms(grant) });
@@ -70,7 +70,7 @@ export async function beginGrant(
   decisions: readonly DecisionRecord[],
   now: Date,
 ): Promise<void> {
-  await raiseLiveVersions(tx, grant.devices);
+  raiseLiveVersions(tx, grant.devices);
   journal.fact(now, grant.tenant, { type: 'grant.started', ...grantTerms(grant), decisions }, broker);
   journal.afterCommit(() => {
     context.hints.devicesChanged(grant.devices);

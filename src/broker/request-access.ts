@@ -44,8 +44,7 @@ export async function requestAccess(
   const profile = context.policy().profiles.get(wish.profile);
   if (!profile) throw invalid('/profile', `there is no profile \`${wish.profile}\``);
   if (!seesAnyDevice(context, caller)) throw refuseStranger(await databaseNow(tx), journal, profile);
-  const devices = await usableDevices(context, tx, caller, wish.devices);
-  const now = await databaseNow(tx);
+  const [devices, now] = await Promise.all([usableDevices(context, tx, caller, wish.devices), databaseNow(tx)]);
   checkStart(wish.startsAt, now);
 
   const decisions = await decideUse(context, tx, caller, { action: 'request', profile, devices, wish, now });
@@ -101,7 +100,7 @@ export async function submit(
 ): Promise<void> {
   const reason = journal.text(request.reason ?? '', request.requester);
   const ticket = journal.text(request.ticket, request.requester);
-  await insertRequest(tx, request, {
+  insertRequest(tx, request, {
     longest: profile.longest,
     longestTotal: profile.longestTotal,
     policyDigest: decisions[0]!.policy,

@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import type { EventId } from '../domain/ids.ts';
 import { signCheckpoint } from '../ledger/checkpoint.ts';
 import { CompactRange } from '../ledger/compact-range.ts';
 import { leafHash, sameHash } from '../ledger/merkle.ts';
@@ -27,6 +28,8 @@ export interface Sequenced {
   readonly root: Buffer;
   readonly added: number;
   readonly checkpoint: string;
+  /** Where the events of the batch are now. */
+  readonly positions: ReadonlyMap<EventId, number>;
 }
 
 /** What the tables say is not what the ledger has signed, or not what was written: nothing is signed on top of it. */
@@ -60,11 +63,12 @@ export function sequenceBatch(
     const range = CompactRange.from(state.size, state.edge);
     if (!sameHash(range.root(), state.root))
       throw new LedgerDamaged('the right edge of the tree is not that of its root');
-    if (waiting.length > 0) await writeTiles(tx, growTiles(range, await readBack(tx, state.size, waiting)));
+    if (waiting.length > 0) writeTiles(tx, growTiles(range, await readBack(tx, state.size, waiting)));
     const root = Buffer.from(range.root());
     const checkpoint = signCheckpoint({ origin: signer.origin, size: range.size, root }, signer.privateKey);
-    await saveLedgerState(tx, { size: range.size, root, edge: range.toBytes(), checkpoint });
-    return { size: range.size, root, added: waiting.length, checkpoint };
+    saveLedgerState(tx, { size: range.size, root, edge: range.toBytes(), checkpoint });
+    const positions = new Map(waiting.map(({ event }, place) => [event, state.size + place]));
+    return { size: range.size, root, added: waiting.length, checkpoint, positions };
   });
 }
 
@@ -84,7 +88,7 @@ async function readBack(tx: Tx, first: number, waiting: readonly Waiting[]): Pro
     for (const id of ids) subjects.push({ subject: id.slice(1, -1), position: entry.position });
     return found;
   });
-  if (subjects.length > 0) await indexSubjects(tx, subjects);
+  if (subjects.length > 0) indexSubjects(tx, subjects);
   return leaves;
 }
 

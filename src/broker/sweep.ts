@@ -37,7 +37,7 @@ async function recordExpiries(context: BrokerContext): Promise<number> {
     const ended = await expireDue(tx, batch);
     if (ended.length === 0) return 0;
     const devices = ended.flatMap((grant) => grant.devices);
-    await raiseLiveVersions(tx, devices);
+    raiseLiveVersions(tx, devices);
     for (const grant of ended) {
       const expiresAt = grant.expiresAt.toISOString();
       journal.fact(grant.now, grant.tenant, { type: 'grant.expired', grant: grant.id, expiresAt });

@@ -57,6 +57,6 @@ async function leave(context: BrokerContext, tx: Tx, journal: Journal, id: Devic
     const why = { cause: 'devices-gone', note: 'none of its devices is enrolled any more', decision: null } as const;
     await revokeByBroker(context, tx, journal, requireLive(stored.grant), why, stored.now);
   }
-  await raiseLiveVersions(tx, [id]);
+  raiseLiveVersions(tx, [id]);
   journal.afterCommit(() => context.hints.devicesChanged([id]));
 }

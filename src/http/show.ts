@@ -18,14 +18,24 @@ const person = (id: PersonId, names: Names): { id: PersonId; name: string | null
   name: names.get(id) ?? null,
 });
 
-/** Requests as the API shows them; each that was granted with its whole grant. */
-export async function showRequests(runner: Runner, requests: readonly AccessRequest[]): Promise<object[]> {
+/**
+ * Requests as the API shows them; each that was granted with its whole grant.
+ * @param known names that need not be looked up.
+ */
+export async function showRequests(
+  runner: Runner,
+  requests: readonly AccessRequest[],
+  known: Names = new Map(),
+): Promise<object[]> {
   const granted = requests.flatMap((request) => (request.state === 'granted' ? [request.grant] : []));
-  const grants = new Map((await findGrants(runner, granted)).map((stored) => [stored.grant.id, stored]));
-  const names = await namesOf(runner, [
-    ...requests.flatMap((r) => [r.requester, ...r.decisions.map((d) => d.by)]),
-    ...[...grants.values()].flatMap(({ grant }) => personsOf(grant)),
-  ]);
+  const theirs = requests.flatMap((r) => [r.requester, ...r.decisions.map((d) => d.by)]);
+  const [stored, told] = await Promise.all([findGrants(runner, granted), addNames(runner, theirs, known)]);
+  const grants = new Map(stored.map((each) => [each.grant.id, each]));
+  const names = await addNames(
+    runner,
+    stored.flatMap(({ grant }) => personsOf(grant)),
+    told,
+  );
   return requests.map((request) => {
     const granted = request.state === 'granted' ? grants.get(request.grant) : undefined;
     return {
@@ -67,9 +77,15 @@ export async function showRequests(runner: Runner, requests: readonly AccessRequ
 }
 
 /** One request as the API shows it. */
-export async function showRequest(runner: Runner, request: AccessRequest): Promise<object> {
-  const [shown] = await showRequests(runner, [request]);
+export async function showRequest(runner: Runner, request: AccessRequest, known?: Names): Promise<object> {
+  const [shown] = await showRequests(runner, [request], known);
   return shown!;
+}
+
+/** The names that are known, and those of these persons. */
+async function addNames(runner: Runner, persons: readonly PersonId[], known: Names): Promise<Names> {
+  const unknown = persons.filter((id) => !known.has(id));
+  return unknown.length > 0 ? new Map([...known, ...(await namesOf(runner, unknown))]) : known;
 }
 
 /** Grants as the API shows them. */

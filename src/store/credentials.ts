@@ -1,8 +1,8 @@
 import type { CredentialId, DeviceId, GrantId, PersonId } from '../domain/ids.ts';
-import { onceNowSql, rows, type Runner, type Tx } from './transaction.ts';
+import { onceNowSql, post, rows, type Runner, type Tx } from './transaction.ts';
 
 /** Keeps what is known of an issued credential; never the credential itself. */
-export async function insertCredential(
+export function insertCredential(
   tx: Tx,
   credential: {
     readonly id: CredentialId;
@@ -13,8 +13,8 @@ export async function insertCredential(
     readonly issuedAt: Date;
     readonly expiresAt: Date;
   },
-): Promise<void> {
-  await rows(
+): void {
+  post(
     tx,
     'insert-credential',
     `INSERT INTO credentials (id, grant_id, device, person, hash, issued_at, expires_at)

@@ -1,7 +1,7 @@
 import type { DeviceId, PersonId } from '../domain/ids.ts';
 import { leafBytes } from '../ledger/canonical.ts';
 import type { Commitment, LedgerEvent } from '../ledger/events.ts';
-import { row, rows, type Runner, type Tx } from './transaction.ts';
+import { post, row, type Runner, type Tx } from './transaction.ts';
 
 /** A text that the ledger holds only a commitment to; erased with the person or the device it is about. */
 export interface Disclosure {
@@ -13,15 +13,11 @@ export interface Disclosure {
 }
 
 /** Appends events and the texts they commit to, in the transaction of what they tell. */
-export async function appendEvents(
-  tx: Tx,
-  events: readonly LedgerEvent[],
-  disclosures: readonly Disclosure[],
-): Promise<void> {
+export function appendEvents(tx: Tx, events: readonly LedgerEvent[], disclosures: readonly Disclosure[]): void {
   const leaves = events.map(leafBytes);
   let end = 1;
   const begins = leaves.map(({ length }) => (end += length) - length);
-  await rows(
+  post(
     tx,
     'append-events',
     `WITH disclosed AS (

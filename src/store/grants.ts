@@ -10,7 +10,7 @@ import {
 import type { DeviceId, GrantId, PersonId, RequestId, TenantId } from '../domain/ids.ts';
 import type { Commitment } from '../ledger/events.ts';
 import { bytes, clockSql, pageOf, withClock, type Listed, type Page, type Seen, type Values } from './listing.ts';
-import { nowSql, onceNowSql, row, rows, type Runner, type Tx } from './transaction.ts';
+import { nowSql, onceNowSql, post, row, rows, type Runner, type Tx } from './transaction.ts';
 
 /** A grant with what the store alone knows of it. */
 export interface StoredGrant {
@@ -85,8 +85,12 @@ export async function findGrants(runner: Runner, ids: readonly GrantId[]): Promi
 
 /** As `findGrant`, but the row stays locked until the transaction ends, and `now` is taken after it was. */
 export async function lockGrant(tx: Tx, id: GrantId): Promise<StoredGrant | null> {
-  const locked = await row<object>(tx, 'lock-grant', 'SELECT 1 FROM grants WHERE id = $1 FOR NO KEY UPDATE', [id]);
-  return locked && findGrant(tx, id);
+  // The lock is its own statement: the devices read next must be those committed before the lock was had.
+  const [locked, found] = await Promise.all([
+    row<object>(tx, 'lock-grant', 'SELECT 1 FROM grants WHERE id = $1 FOR NO KEY UPDATE', [id]),
+    findGrant(tx, id),
+  ]);
+  return locked && found;
 }
 
 /**
@@ -166,8 +170,8 @@ export async function recordEnding(
 }
 
 /** Fixes the key of a grant at its first credential. */
-export async function fixKey(tx: Tx, id: GrantId, thumbprint: string): Promise<void> {
-  await rows(tx, 'fix-key', 'UPDATE grants SET key_thumbprint = $2 WHERE id = $1', [id, thumbprint]);
+export function fixKey(tx: Tx, id: GrantId, thumbprint: string): void {
+  post(tx, 'fix-key', 'UPDATE grants SET key_thumbprint = $2 WHERE id = $1', [id, thumbprint]);
 }
 
 export async function recordReview(

@@ -1,7 +1,7 @@
 import type { EventId } from '../domain/ids.ts';
 import type { PoolClient } from 'pg';
 import type { Pool } from './pool.ts';
-import { nowSql, row, rows, type Runner, type Tx } from './transaction.ts';
+import { nowSql, row, post, rows, type Runner, type Tx } from './transaction.ts';
 
 /** The tree as it was last signed. */
 export interface LedgerState {
@@ -35,7 +35,7 @@ export async function findLedgerState(runner: Runner): Promise<LedgerState> {
 /** Takes the ledger for this transaction; null when another broker has it. */
 export async function lockLedgerState(tx: Tx): Promise<LedgerState | null> {
   // A broker that is cut off in the middle must not keep the others waiting.
-  await tx.query(`SET LOCAL idle_in_transaction_session_timeout = '1s'`);
+  tx.post({ text: `SELECT set_config('idle_in_transaction_session_timeout', '1s', true)` });
   return row<LedgerState>(tx, 'lock-ledger-state', `${state} FOR UPDATE SKIP LOCKED`);
 }
 
@@ -77,8 +77,8 @@ export async function readEntries(
 }
 
 /** Adds hashes to the ends of tiles. */
-export async function growTiles(tx: Tx, tiles: readonly Tile[]): Promise<void> {
-  await rows(
+export function growTiles(tx: Tx, tiles: readonly Tile[]): void {
+  post(
     tx,
     'grow-tiles',
     `INSERT INTO ledger_tiles (level, index, hashes) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])
@@ -88,11 +88,11 @@ export async function growTiles(tx: Tx, tiles: readonly Tile[]): Promise<void> {
 }
 
 /** Keeps the tree as it is now, with its checkpoint, and announces it at the commit to whoever listens. */
-export async function saveLedgerState(
+export function saveLedgerState(
   tx: Tx,
   next: { readonly size: number; readonly root: Buffer; readonly edge: Buffer; readonly checkpoint: string },
-): Promise<void> {
-  await rows(
+): void {
+  post(
     tx,
     'save-ledger-state',
     `WITH saved AS (
@@ -129,18 +129,18 @@ export async function findTiles(
   );
 }
 
-/** Where an event is, and the tree that it is in; `position` is null while it waits, or when there is none such. */
+/** Where an event is, and the tree that it is in; null while it waits, or when there is none such. */
 export async function locate(
   runner: Runner,
   event: EventId,
-): Promise<{ readonly position: number | null; readonly size: number; readonly checkpoint: string | null }> {
-  const found = await row<{ position: number | null; size: number; checkpoint: string | null }>(
+): Promise<{ readonly position: number; readonly size: number; readonly checkpoint: string } | null> {
+  return row(
     runner,
     'locate',
-    'SELECT e.position, s.size, s.checkpoint FROM ledger_state s LEFT JOIN ledger_entries e ON e.event = $1',
+    `SELECT e.position, s.size, s.checkpoint FROM ledger_entries e, ledger_state s
+     WHERE e.event = $1 AND s.checkpoint IS NOT NULL`,
     [event],
   );
-  return found!;
 }
 
 /** How many events wait for a position, counted up to a bound. */
@@ -158,7 +158,7 @@ export async function countWaiting(runner: Runner, bound: number): Promise<numbe
  * Listens for announcements on a connection of its own, which is made again when it is lost. Announcements are hints:
  * those made in between are not heard.
  */
-export async function listenToLedger(pool: Pool, heard: () => void): Promise<{ close(): Promise<void> }> {
+export async function listenToLedger(pool: Pool, heard: (size: number) => void): Promise<{ close(): Promise<void> }> {
   let closed = false;
   let client: PoolClient | null = null;
   const stopping = (): boolean => closed;
@@ -175,7 +175,7 @@ export async function listenToLedger(pool: Pool, heard: () => void): Promise<{ c
         setTimeout(() => void listen(), listenAgainAfter).unref();
       };
       client = fresh;
-      fresh.on('notification', heard).on('error', giveUp);
+      fresh.on('notification', ({ payload }) => heard(Number(payload))).on('error', giveUp);
       await fresh.query(`LISTEN ${ledgerChannel}`).catch(giveUp);
     } catch {
       setTimeout(() => void listen(), listenAgainAfter).unref();
@@ -252,11 +252,11 @@ export async function listEntries(
 }
 
 /** Remembers which ids entries speak of, so that what concerns somebody or something is found without reading all. */
-export async function indexSubjects(
+export function indexSubjects(
   tx: Tx,
   subjects: readonly { readonly subject: string; readonly position: number }[],
-): Promise<void> {
-  await rows(
+): void {
+  post(
     tx,
     'index-subjects',
     'INSERT INTO ledger_subjects (subject, position) SELECT * FROM unnest($1::text[], $2::bigint[])',

@@ -1,6 +1,6 @@
 import { LatchkeyError } from '../domain/errors.ts';
 import type { DeviceId, GrantId, PersonId } from '../domain/ids.ts';
-import { nowSql, onceNowSql, rows, type Runner, type Tx } from './transaction.ts';
+import { nowSql, onceNowSql, post, rows, type Runner, type Tx } from './transaction.ts';
 
 /** A grant as a device is told of it. */
 export interface ListedGrant {
@@ -24,8 +24,8 @@ export interface LiveList {
  * milliseconds since the epoch if that is larger. Devices are taken in order, so that two such transactions never
  * wait for each other.
  */
-export async function raiseLiveVersions(tx: Tx, devices: readonly DeviceId[]): Promise<void> {
-  await rows(
+export function raiseLiveVersions(tx: Tx, devices: readonly DeviceId[]): void {
+  post(
     tx,
     'raise-live-versions',
     `INSERT INTO live_versions (device, version, changed_at)

@@ -1,6 +1,6 @@
 import type { NoticeId, PersonId } from '../domain/ids.ts';
 import { newest, Values } from './listing.ts';
-import { rows, type Runner, type Tx } from './transaction.ts';
+import { post, rows, type Runner, type Tx } from './transaction.ts';
 
 /** Something that one person, or everyone of a team, must be told. */
 export interface Notice {
@@ -20,8 +20,8 @@ export type NoticeKind =
   | 'request-decided'
   | 'review-overdue';
 
-export async function insertNotices(tx: Tx, notices: readonly Notice[]): Promise<void> {
-  await rows(
+export function insertNotices(tx: Tx, notices: readonly Notice[]): void {
+  post(
     tx,
     'insert-notices',
     `INSERT INTO notices (id, person, team, kind, subject, created_at)

@@ -87,16 +87,18 @@ export async function aliasesOf(runner: Runner, person: PersonId): Promise<Set<P
   const found = await rows<{ person: PersonId }>(
     runner,
     'aliases-of',
-    `WITH RECURSIVE human (person) AS (
-       SELECT $1::typeid
-       UNION
-       SELECT next.person FROM human, LATERAL (
-         SELECT b.person FROM personal_data a JOIN personal_data b USING (kind, value)
-           WHERE a.person = human.person AND a.kind <> 'name' AND b.kind <> 'name'
-         UNION ALL SELECT other FROM person_links WHERE person_links.person = human.person
-         UNION ALL SELECT person_links.person FROM person_links WHERE other = human.person
-       ) AS next
-     ) SELECT person FROM human`,
+    `SELECT person FROM (
+       WITH RECURSIVE human (person) AS (
+         SELECT $1::typeid
+         UNION
+         SELECT next.person FROM human, LATERAL (
+           SELECT b.person FROM personal_data a JOIN personal_data b USING (kind, value)
+             WHERE a.person = human.person AND a.kind <> 'name' AND b.kind <> 'name'
+           UNION ALL SELECT other FROM person_links WHERE person_links.person = human.person
+           UNION ALL SELECT person_links.person FROM person_links WHERE other = human.person
+         ) AS next
+       ) SELECT person FROM human
+     ) AS humans`,
     [person],
   );
   return new Set(found.map((each) => each.person));

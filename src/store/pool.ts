@@ -21,6 +21,8 @@ export function openPool(options: PoolOptions): Pool {
   const pool = new PgPool({
     connectionString: options.url,
     max: options.size ?? 20,
+    // Statements of a transaction need not wait for one another's answers; see `inTransaction`.
+    pipeline: true,
     connectionTimeoutMillis: 3_000,
     idleTimeoutMillis: 30_000,
     statement_timeout: 10_000,

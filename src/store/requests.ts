@@ -13,7 +13,7 @@ import {
 import type { Narrow } from '../domain/terms.ts';
 import type { Commitment } from '../ledger/events.ts';
 import { bytes, clockSql, newest, pageOf, Values, withClock, type Listed, type Page, type Seen } from './listing.ts';
-import { nowSql, onceNowSql, row, rows, type Runner, type Tx } from './transaction.ts';
+import { nowSql, onceNowSql, post, row, rows, type Runner, type Tx } from './transaction.ts';
 
 /** A request with what the store alone knows of it. */
 export interface StoredRequest {
@@ -79,23 +79,29 @@ export async function findRequest(runner: Runner, id: RequestId): Promise<Stored
 /** As `findRequest`, but the row stays locked until the transaction ends, and `now` is taken after it was. */
 export async function lockRequest(tx: Tx, id: RequestId): Promise<StoredRequest | null> {
   // The lock is its own statement: the decisions read next must be those committed before the lock was had.
-  const locked = await row<object>(tx, 'lock-request', 'SELECT 1 FROM requests WHERE id = $1 FOR NO KEY UPDATE', [id]);
-  return locked && findRequest(tx, id);
+  const [locked, found] = await Promise.all([
+    row<object>(tx, 'lock-request', 'SELECT 1 FROM requests WHERE id = $1 FOR NO KEY UPDATE', [id]),
+    findRequest(tx, id),
+  ]);
+  return locked && found;
 }
 
 /** As `lockRequest`, for a request that extends no grant; null when it does, as when there is none. */
 export async function lockPlainRequest(tx: Tx, id: RequestId): Promise<StoredRequest | null> {
-  const locked = await row<object>(
-    tx,
-    'lock-plain-request',
-    'SELECT 1 FROM requests WHERE id = $1 AND extends IS NULL FOR NO KEY UPDATE',
-    [id],
-  );
-  return locked && findRequest(tx, id);
+  const [locked, found] = await Promise.all([
+    row<object>(
+      tx,
+      'lock-plain-request',
+      'SELECT 1 FROM requests WHERE id = $1 AND extends IS NULL FOR NO KEY UPDATE',
+      [id],
+    ),
+    findRequest(tx, id),
+  ]);
+  return locked && found;
 }
 
 /** Writes a new request. Its free texts are in the disclosures that their commitments name. */
-export async function insertRequest(
+export function insertRequest(
   tx: Tx,
   request: PendingRequest,
   more: {
@@ -105,8 +111,8 @@ export async function insertRequest(
     readonly reason: Commitment;
     readonly ticket: Commitment | null;
   },
-): Promise<void> {
-  await rows(
+): void {
+  post(
     tx,
     'insert-request',
     `INSERT INTO requests (id, state, requester, tenant, profile, devices, scopes, data_classes, duration, longest,
@@ -136,8 +142,8 @@ export async function insertRequest(
 }
 
 /** Records how a pending request ended. */
-export async function recordOutcome(tx: Tx, id: RequestId, outcome: RecordedOutcome, at: Date): Promise<void> {
-  await rows(tx, 'record-outcome', 'UPDATE requests SET state = $2, decided_at = $3, grant_id = $4 WHERE id = $1', [
+export function recordOutcome(tx: Tx, id: RequestId, outcome: RecordedOutcome, at: Date): void {
+  post(tx, 'record-outcome', 'UPDATE requests SET state = $2, decided_at = $3, grant_id = $4 WHERE id = $1', [
     id,
     outcome.state,
     at,
@@ -145,13 +151,13 @@ export async function recordOutcome(tx: Tx, id: RequestId, outcome: RecordedOutc
   ]);
 }
 
-export async function insertDecision(
+export function insertDecision(
   tx: Tx,
   request: { readonly id: RequestId; readonly requester: PersonId },
   decision: StageDecision,
   comment: Commitment | null,
-): Promise<void> {
-  await rows(
+): void {
+  post(
     tx,
     'insert-decision',
     `INSERT INTO decisions (request, requester, person, verdict, stage, comment, narrow, decided_at)

@@ -1,8 +1,14 @@
+import type { Socket } from 'node:net';
 import type pg from 'pg';
 import { translateFailure, type Pool } from './pool.ts';
 
 /** A client inside a transaction. Only `inTransaction` makes one, so whoever holds one is in one. */
-export type Tx = Pick<pg.ClientBase, 'query'> & { readonly __transaction: true };
+export interface Tx {
+  query(statement: pg.QueryConfig): Promise<pg.QueryResult>;
+  /** As `query`, but nobody waits for the answer: should it fail, the transaction does, at its commit at the latest. */
+  post(statement: pg.QueryConfig): void;
+  readonly __transaction: true;
+}
 
 /** Something that runs a single statement: a transaction, or a pool when the statement stands alone. */
 export type Runner = Tx | Pool;
@@ -44,35 +50,80 @@ async function runOnce<T>(pool: Pool, work: (tx: Tx) => Promise<T>, dryRun: bool
     broken = error;
   };
   client.on('error', onError);
+  const statements = beginOn(client);
   try {
-    await client.query('BEGIN');
-    const result = await work({ query: client.query.bind(client), __transaction: true });
-    await client.query(dryRun ? 'ROLLBACK' : 'COMMIT');
+    const result = await work(statements.tx);
+    await statements.end(dryRun ? 'ROLLBACK' : 'COMMIT');
     return result;
   } catch (error) {
     // A connection that cannot even roll back is thrown away rather than handed to the next caller mid-transaction.
     await client.query('ROLLBACK').catch((failed: Error) => {
       broken = failed;
     });
-    throw error;
+    throw statements.causeOf(error);
   } finally {
     client.off('error', onError);
     client.release(broken);
   }
 }
 
+interface Statements {
+  readonly tx: Tx;
+  /** Ends the transaction. @throws when anything in it has failed. */
+  end(how: 'COMMIT' | 'ROLLBACK'): Promise<void>;
+  /** Once a statement has failed, those behind it only say that: what the first one said. */
+  causeOf(error: unknown): unknown;
+}
+
 /**
- * Runs `work` so that its failure undoes only what it did, not the transaction around it. After a success the savepoint
- * is left to the end of the transaction, which releases it without a round trip of its own.
+ * Begins a transaction on a pipelined connection: statements go out in the order in which they are asked for, without
+ * waiting for the answers of those before. Those of one turn of the event loop travel together, `BEGIN` with the first
+ * and `COMMIT` with the last: on the way to the database and back, most of what a statement costs is the journey.
  */
-export async function inSavepoint<T>(tx: Tx, work: () => Promise<T>): Promise<T> {
-  await tx.query('SAVEPOINT step');
-  try {
-    return await work();
-  } catch (error) {
-    await tx.query('ROLLBACK TO SAVEPOINT step');
-    throw error;
-  }
+function beginOn(client: pg.PoolClient): Statements {
+  const send = sendTogether(client);
+  const failures: unknown[] = [];
+  let begun = false;
+  const beginning = send({ text: 'BEGIN' }).then(() => (begun = true));
+  beginning.catch(() => {});
+  let held = false;
+
+  const query: Tx['query'] = (statement) => {
+    // INVARIANT: nothing is written before the transaction is known to have begun: were `BEGIN` alone to fail, it would
+    // stand by itself. What waits is followed by all that comes after it.
+    held ||= !begun && !/^\s*SELECT\b/.test(statement.text);
+    const answer = begun || !held ? send(statement) : beginning.then(() => send(statement));
+    answer.catch((error: unknown) => failures.push(error));
+    return answer;
+  };
+  return {
+    tx: { query, post: (statement) => void query(statement), __transaction: true },
+    causeOf: (error) => (failures.includes(error) ? failures[0] : error),
+    async end(how) {
+      // Answers come in the order of the statements: with this one, all have come.
+      const ended = await query({ text: how });
+      if (failures.length > 0) throw failures[0];
+      // PostgreSQL answers the `COMMIT` of a transaction that has failed with `ROLLBACK`.
+      if (ended.command !== how) throw new Error(`the transaction ended with ${ended.command}`);
+    },
+  };
+}
+
+/** Holds back what is written to the connection until this turn of the event loop is over. */
+function sendTogether(client: pg.PoolClient): (statement: pg.QueryConfig) => Promise<pg.QueryResult> {
+  const { stream } = (client as pg.PoolClient & { readonly connection: { readonly stream: Socket } }).connection;
+  let holding = false;
+  return (statement) => {
+    if (!holding) {
+      holding = true;
+      stream.cork();
+      process.nextTick(() => {
+        holding = false;
+        stream.uncork();
+      });
+    }
+    return client.query(statement);
+  };
 }
 
 /**
@@ -101,6 +152,11 @@ export async function row<Row>(
   values: unknown[] = [],
 ): Promise<Row | null> {
   return (await rows<Row>(runner, name, text, values))[0] ?? null;
+}
+
+/** Sends one statement of a transaction whose answer says nothing; see `Tx.post`. */
+export function post(tx: Tx, name: string, text: string, values: unknown[]): void {
+  tx.post({ name, text, values });
 }
 
 /** The database's clock, to the millisecond, rounded down. In a transaction: call it after the row is locked. */

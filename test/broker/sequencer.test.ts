@@ -80,7 +80,7 @@ test('more events than one batch takes, which nobody announced, get their positi
   );
   const pool = openPool({ url: broker.database.appUrl, size: 1 });
   // Written as by a broker that died before it could say so.
-  await inTransaction(pool, (tx) => appendEvents(tx, events, []));
+  await inTransaction(pool, async (tx) => appendEvents(tx, events, []));
   await pool.end();
   await settled();
   await sleep(500);
@@ -202,7 +202,7 @@ test('a sequencer that hangs with the ledger in its hands loses it within about 
     assert.ok(await lockLedgerState(tx));
     await rename('stuck');
     await sleep(3_000);
-    return tx.query('SELECT 1');
+    return tx.query({ text: 'SELECT 1' });
   });
   const lost = assert.rejects(stuck);
   await sleep(50);

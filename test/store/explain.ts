@@ -16,7 +16,7 @@ export function recording(client: ClientBase): { readonly tx: Tx; readonly state
     statements.push(statement);
     return client.query(statement as never);
   };
-  return { tx: { query, __transaction: true } as unknown as Tx, statements };
+  return { tx: { query, post: query, __transaction: true } as unknown as Tx, statements };
 }
 
 interface Node {

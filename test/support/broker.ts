@@ -122,7 +122,7 @@ export async function newTestBroker(options: TestBrokerOptions = {}): Promise<Te
   while (brokers.length < (options.brokers ?? 1)) {
     brokers.push(await startBroker({ ...config, listen: { host: '127.0.0.1', port: 0 } }, log));
   }
-  const sql = new Pool({ connectionString: database.superuserUrl, max: 4 });
+  const sql = new Pool({ connectionString: database.superuserUrl, max: 4, pipeline: true });
   sql.on('error', () => {});
 
   const tokens = new Map<string, Promise<string>>();

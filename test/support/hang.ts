@@ -30,6 +30,23 @@ export async function hangAt(broker: TestBroker, holder: Client, event: string):
   await broker.sql.query(
     `CREATE TRIGGER hang_victim BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION hang_victim('${event}')`,
   );
+  return hanging(broker, `wait_event = 'advisory'`, async () => {
+    await holder.query('SELECT pg_advisory_unlock($1)', [lock]);
+    return async () => void (await broker.sql.query('DROP TRIGGER hang_victim ON audit_events'));
+  });
+}
+
+/** Has the victim, and whoever else comes by, hang where it reads this table, until `release` is called. */
+export async function hangReading(broker: TestBroker, holder: Client, table: string): Promise<Hanging> {
+  await holder.query('BEGIN');
+  await holder.query(`LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`);
+  return hanging(broker, `wait_event_type = 'Lock'`, async () => {
+    await holder.query('COMMIT');
+    return async () => {};
+  });
+}
+
+function hanging(broker: TestBroker, waits: string, letGo: () => Promise<() => Promise<void>>): Hanging {
   const connections = async (condition: string): Promise<number> => {
     const { rows } = await broker.sql.query(
       `SELECT FROM pg_stat_activity WHERE application_name = $1 AND ${condition}`,
@@ -39,12 +56,12 @@ export async function hangAt(broker: TestBroker, holder: Client, event: string):
   };
   return {
     async reached() {
-      while ((await connections(`wait_event = 'advisory'`)) === 0) await sleep(10);
+      while ((await connections(waits)) === 0) await sleep(10);
     },
     async release() {
-      await holder.query('SELECT pg_advisory_unlock($1)', [lock]);
+      const cleanUp = await letGo();
       while ((await connections('true')) > 0) await sleep(10);
-      await broker.sql.query('DROP TRIGGER hang_victim ON audit_events');
+      await cleanUp();
     },
   };
 }

@@ -6,20 +6,24 @@ export interface Proxy {
   readonly url: string;
   /** How many connections were cut in the middle of a commit. */
   readonly cuts: number;
-  /** The next COMMIT reaches the database; its answer does not come back, and the connection is gone. */
-  cutNextCommit(): void;
+  /**
+   * The next COMMIT that comes along with that prepared statement, or any, reaches the database; its answer does not
+   * come back, and the connection is gone.
+   */
+  cutNextCommit(after?: string): void;
   /** While down, every connection is cut and none is made. */
   setDown(down: boolean): void;
   stop(): Promise<void>;
 }
 
-/** A simple query `COMMIT` as it is on the wire: type, length, text, and the zero that ends it. */
+/** `COMMIT` as it is on the wire, the query and its completion: type, length, text, and the zero that ends it. */
 const commit = Buffer.from('Q\0\0\0\x0bCOMMIT\0', 'latin1');
+const committed = Buffer.from('C\0\0\0\x0bCOMMIT\0', 'latin1');
 
 export async function startProxy(target: string): Promise<Proxy> {
   const to = new URL(target);
   const sockets = new Set<Socket>();
-  let armed = false;
+  let armed: string | null = null;
   let down = false;
   let cuts = 0;
   const server = createServer((client) => {
@@ -42,15 +46,15 @@ export async function startProxy(target: string): Promise<Proxy> {
       });
     }
     client.on('data', (data) => {
-      if (armed && data.includes(commit)) {
-        armed = false;
+      if (armed !== null && data.includes(commit) && data.includes(armed)) {
+        armed = null;
         cutting = true;
       }
       database.write(data);
     });
     database.on('data', (data) => {
-      // The database has answered, so it has committed; nobody hears of it.
-      if (cutting) {
+      // Nobody hears of it.
+      if (cutting && data.includes(committed)) {
         cuts++;
         return end();
       }
@@ -66,7 +70,7 @@ export async function startProxy(target: string): Promise<Proxy> {
     get cuts() {
       return cuts;
     },
-    cutNextCommit: () => void (armed = true),
+    cutNextCommit: (after = '') => void (armed = after),
     setDown(value) {
       down = value;
       if (down) for (const socket of sockets) socket.destroy();

@@ -42,7 +42,7 @@ export function grantRoutes(context: HttpContext): Route[] {
   ): Promise<Answer> =>
     runCommand(broker, { actor: personActor(caller), idempotency }, async (tx, journal) => {
       await work(tx, journal);
-      await journal.write(tx);
+      journal.write(tx);
       const [body] = await showGrants(tx, [(await findGrant(tx, id))!]);
       return { status: 200, body };
     });

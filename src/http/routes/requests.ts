@@ -10,7 +10,7 @@ import type { RequestId } from '../../domain/ids.ts';
 import { requestStates } from '../../domain/request.ts';
 import type { Narrow } from '../../domain/terms.ts';
 import { findRequest, listApprovable, listRequests, type StoredRequest } from '../../store/requests.ts';
-import { aliasesOf } from '../../store/persons.ts';
+import { aliasesOf, namesOf } from '../../store/persons.ts';
 import { fixedTenant } from '../../store/tenants.ts';
 import type { Caller } from '../../broker/context.ts';
 import type { HttpContext } from '../context.ts';
@@ -73,10 +73,13 @@ export function requestRoutes(context: HttpContext): Route[] {
           startsAt: body.startsAt === undefined ? null : readTime(body.startsAt, '/startsAt'),
         };
         return runCommand(broker, { actor: personActor(caller), dryRun, idempotency }, async (tx, journal) => {
-          const request = await requestAccess(broker, tx, journal, caller, wish);
+          const [request, names] = await Promise.all([
+            requestAccess(broker, tx, journal, caller, wish),
+            namesOf(tx, [caller.id]),
+          ]);
           return {
             status: dryRun ? 200 : 201,
-            body: await showRequest(tx, request),
+            body: await showRequest(tx, request, names),
             headers: dryRun ? {} : { Location: `/v1/requests/${request.id}` },
           };
         });

@@ -50,7 +50,7 @@ export async function grow(broker: TestBroker, count: number): Promise<number> {
   const events = Array.from({ length: count }, () =>
     eventOf({ type: 'tenant.changed', slug: 'contoso', change: 'renamed' }, about),
   );
-  await inTransaction(broker.sql, (tx) => appendEvents(tx, events, []));
+  await inTransaction(broker.sql, async (tx) => appendEvents(tx, events, []));
   for (;;) {
     const { rows } = await broker.sql.query<{ left: string; size: number }>(
       'SELECT (SELECT count(*) FROM ledger_inbox) AS left, size FROM ledger_state',
