@@ -81,7 +81,7 @@ export async function decideRequest(
   const sameHuman = (a: PersonId, b: PersonId): boolean => a === b || (aliases.has(a) && aliases.has(b));
   const outcome = say.verdict === 'approve' ? approve(pending, said, sameHuman) : deny(pending, said, sameHuman);
 
-  const comment = journal.text(say.comment, caller.id);
+  const comment = journal.text(say.comment, caller.id, { about: request.requester });
   const decided = journal.decision(decision, caller.id);
   insertDecision(tx, pending, said, comment);
   journal.fact(now, request.tenant, {

@@ -35,7 +35,7 @@ export async function revokeGrant(
   await writeRevocation(context, tx, journal, ended, {
     by: caller.id,
     cause: 'person',
-    reason: journal.text(reason, caller.id),
+    reason: journal.text(reason, caller.id, { about: ended.person }),
     decision: journal.decision(decision, caller.id),
   });
   return ended;

@@ -39,23 +39,27 @@ export class Journal {
     return event;
   }
 
-  /** Commits to somebody's words; the words are kept beside the ledger, to be erased with that person or device. */
+  /**
+   * Commits to somebody's words; the words are kept beside the ledger, to be erased with that person.
+   * @param of whom or which device they are about, if others: erasing those erases them as well.
+   */
   text<T extends string | null>(
     value: T,
     person: PersonId,
-    device: DeviceId | null = null,
+    of: { readonly about?: PersonId; readonly device?: DeviceId | null } = {},
   ): T extends null ? null : Commitment {
     type Result = T extends null ? null : Commitment;
     if (value === null) return null as Result;
     const salt = randomBytes(16);
     const commitment = commit(salt, value);
-    this.#disclosures.push({ commitment, salt, value, person, device });
+    const { about = null, device = null } = of;
+    this.#disclosures.push({ commitment, salt, value, person, about, device });
     return commitment as Result;
   }
 
   /** What the ledger says of a policy decision; its inputs are committed to and kept beside it. */
   decision(decision: Decision, person: PersonId): DecisionRecord {
-    const inputs = this.text(canonicalJson(decision.inputs), person, deviceIn(decision));
+    const inputs = this.text(canonicalJson(decision.inputs), person, { device: deviceIn(decision) });
     return { policy: decision.digest, policies: decision.policies, inputs };
   }
 

@@ -31,7 +31,7 @@ export async function reviewGrant(
     type: 'review.completed',
     grant: id,
     verdict: said.verdict,
-    comment: journal.text(said.comment, caller.id),
+    comment: journal.text(said.comment, caller.id, { about: grant.person }),
     decision: journal.decision(decision, caller.id),
   });
   await journal.close(tx, now, reviewAlarms, id);

@@ -119,6 +119,8 @@ export type Fact =
   | { readonly type: 'tenant.changed'; readonly slug: string; readonly change: 'made' | 'renamed' }
   | { readonly type: 'enrolment-code.made'; readonly expiresAt: string }
   | { readonly type: 'person.linked'; readonly person: PersonId; readonly other: PersonId }
+  /** Names, addresses and texts are gone; the id, which all that happened is told by, stays. */
+  | { readonly type: 'person.erased'; readonly person: PersonId }
   | { readonly type: 'policy.loaded'; readonly policy: string }
   | {
       readonly type: 'review.completed';

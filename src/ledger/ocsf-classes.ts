@@ -81,6 +81,7 @@ export function classify(event: LedgerEvent): Classified {
     case 'tenant.changed':
       return done(api, event.change === 'made' ? 1 : 3);
     case 'device.unenrolled':
+    case 'person.erased':
       return done(api, 4, 2);
     case 'policy.loaded':
       return done(api, 3, 2);

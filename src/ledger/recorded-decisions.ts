@@ -45,6 +45,7 @@ export function recordedDecisions(event: LedgerEvent): RecordedDecisions | null 
     case 'tenant.changed':
     case 'enrolment-code.made':
     case 'person.linked':
+    case 'person.erased':
     case 'policy.loaded':
     case 'ledger.rollback-accepted':
     case 'alarm.raised':

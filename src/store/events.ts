@@ -3,12 +3,14 @@ import { leafBytes } from '../ledger/canonical.ts';
 import type { Commitment, LedgerEvent } from '../ledger/events.ts';
 import { post, row, type Runner, type Tx } from './transaction.ts';
 
-/** A text that the ledger holds only a commitment to; erased with the person or the device it is about. */
+/** A text that the ledger holds only a commitment to; erased with whoever wrote it, and with whom or what it is about. */
 export interface Disclosure {
   readonly commitment: Commitment;
   readonly salt: Uint8Array;
   readonly value: string;
-  readonly person: PersonId | null;
+  readonly person: PersonId;
+  /** Null when it is about whoever wrote it. */
+  readonly about: PersonId | null;
   readonly device: DeviceId | null;
 }
 
@@ -21,8 +23,8 @@ export function appendEvents(tx: Tx, events: readonly LedgerEvent[], disclosures
     tx,
     'append-events',
     `WITH disclosed AS (
-       INSERT INTO disclosures (commitment, salt, value, person, device)
-       SELECT * FROM unnest($8::bytea[], $9::bytea[], $10::text[], $11::text[], $12::text[])
+       INSERT INTO disclosures (commitment, salt, value, person, about, device)
+       SELECT * FROM unnest($8::bytea[], $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[])
      )
      INSERT INTO audit_events (id, at, type, tenant, bytes)
      SELECT id, at, type, tenant, substring($7::bytea FROM begin FOR length)
@@ -41,6 +43,7 @@ export function appendEvents(tx: Tx, events: readonly LedgerEvent[], disclosures
       disclosures.map((each) => Buffer.from(each.salt)),
       disclosures.map((each) => each.value),
       disclosures.map((each) => each.person),
+      disclosures.map((each) => each.about),
       disclosures.map((each) => each.device),
     ],
   );

@@ -1,5 +1,5 @@
 import type { PersonId } from '../domain/ids.ts';
-import { row, rows, type Runner } from './transaction.ts';
+import { onceNowSql, row, rows, type Runner, type Tx } from './transaction.ts';
 
 /** What an identity provider said of someone, at a given moment. */
 export interface PersonClaims {
@@ -25,7 +25,8 @@ export interface PersonRow {
 
 /**
  * Finds or makes the person that issuer and subject stand for, and keeps the newest claims: an older token never
- * overwrites what a newer one said. Addresses and human claims are added, never replaced.
+ * overwrites what a newer one said. Addresses and human claims are added, never replaced. A token from before the
+ * person was erased brings nothing back.
  * @param freshId the id to use if there is none yet.
  */
 export async function upsertPerson(runner: Runner, freshId: PersonId, claims: PersonClaims): Promise<PersonId> {
@@ -41,14 +42,14 @@ export async function upsertPerson(runner: Runner, freshId: PersonId, claims: Pe
          region = CASE WHEN persons.claims_at <= $8 THEN $6 ELSE persons.region END,
          training_valid_until = CASE WHEN persons.claims_at <= $8 THEN $7 ELSE persons.training_valid_until END,
          claims_at = greatest(persons.claims_at, $8)
-       RETURNING id
+       RETURNING id, coalesce(erased_at < $8, true) AS news
      ), named AS (
-       INSERT INTO personal_data (person, kind, value) SELECT id, 'name', $9 FROM person WHERE $9::text IS NOT NULL
+       INSERT INTO personal_data (person, kind, value) SELECT id, 'name', $9 FROM person WHERE news AND $9::text IS NOT NULL
        ON CONFLICT (person) WHERE kind = 'name' DO UPDATE SET value = EXCLUDED.value
      ), aliased AS (
        INSERT INTO personal_data (person, kind, value)
        SELECT id, kind, value FROM person, (VALUES ('email', $10::text), ('human', $11::text)) AS alias (kind, value)
-       WHERE value IS NOT NULL
+       WHERE news AND value IS NOT NULL
        ON CONFLICT DO NOTHING
      )
      SELECT id FROM person`,
@@ -126,4 +127,26 @@ export async function linkPersons(runner: Runner, a: PersonId, b: PersonId, by: 
     [a, b, by],
   );
   return found.length > 0;
+}
+
+/** Whether somebody still waits for a decision, holds a grant, or held one whose review is due. */
+export async function hasUnfinishedBusiness(runner: Runner, person: PersonId): Promise<boolean> {
+  const found = await row<{ unfinished: boolean }>(
+    runner,
+    'has-unfinished-business',
+    `SELECT EXISTS (
+       SELECT FROM requests WHERE requester = $1 AND state = 'pending' AND lapses_at > ${onceNowSql}
+     ) OR EXISTS (
+       SELECT FROM grants WHERE person = $1 AND (
+         ending IS NULL AND expires_at > ${onceNowSql} OR review_due_at IS NOT NULL AND review_verdict IS NULL)
+     ) AS unfinished`,
+    [person],
+  );
+  return found!.unfinished;
+}
+
+/** Deletes all that is known of a person but the id. @returns false when there was nothing. */
+export async function erasePerson(tx: Tx, id: PersonId, at: Date): Promise<boolean> {
+  const found = await row<{ erased: boolean }>(tx, 'erase-person', 'SELECT erase_person($1, $2) AS erased', [id, at]);
+  return found!.erased;
 }

@@ -60,6 +60,7 @@ const changeable: Record<string, readonly string[]> = {
   personal_data: ['value'],
   persons: ['claims_at', 'employer', 'region', 'teams', 'training_valid_until'],
   policy_bundles: [],
+  policy_in_force: ['digest'],
   requests: ['decided_at', 'grant_id', 'state'],
   sessions: ['alarmed_at', 'end_cause', 'ended_at', 'lag_ms'],
   tenants: ['name'],
@@ -164,6 +165,23 @@ test('neither owns anything, belongs to another role, or has an attribute that o
     { rolname: 'latchkey_app', ...nothing },
     { rolname: 'latchkey_auditor', ...nothing },
   ]);
+});
+
+test('of what is done with the rights of the owner, the broker may have two things done, and nobody else any', async () => {
+  const { rows } = await superuser.query<{ name: string; app: boolean; auditor: boolean; path: string[] }>(
+    `SELECT proname AS name, has_function_privilege('latchkey_app', oid, 'EXECUTE') AS app,
+       has_function_privilege('latchkey_auditor', oid, 'EXECUTE') AS auditor, proconfig AS path
+     FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef ORDER BY 1`,
+  );
+  assert.deepEqual(
+    rows.map(({ name, app, auditor }) => [name, app, auditor]),
+    [
+      ['ensure_audit_partitions', true, false],
+      ['erase_person', true, false],
+      ['file_for_sequencing', false, false],
+    ],
+  );
+  for (const { path } of rows) assert.match(path[0]!, /^search_path=pg_catalog, public, pg_temp$/);
 });
 
 const overreaching = [

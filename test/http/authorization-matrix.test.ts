@@ -54,6 +54,7 @@ const missingIds: Readonly<Record<string, string>> = {
   requests: 'req_00000000000000000000000000',
   grants: 'grt_00000000000000000000000000',
   devices: 'dev_00000000000000000000000000',
+  persons: 'per_00000000000000000000000000',
 };
 
 const ownerOf = { contoso: 'ada', fabrikam: 'ben' } as const;
@@ -95,6 +96,8 @@ const minted =
 const enrolled = async (place: 'contoso' | 'fabrikam'): Promise<Target> => ({
   id: (await broker.enrol(broker[place].id)).id,
 });
+const someone = async (): Promise<Target> =>
+  must(200, broker.call({ sub: crypto.randomUUID(), name: 'Some One' }, 'GET', '/v1/me'));
 const slugOf = async (place: 'contoso' | 'fabrikam'): Promise<Target> => ({ id: place });
 
 const seen = { contoso: [...overseers, 'ada', 'carmen'], fabrikam: [...overseers, 'ben', 'felix'] } as const;
@@ -214,6 +217,12 @@ const rows: readonly Row[] = [
   { route: 'GET /v1/alarms', contoso: all(403, { 200: [...leads, 'olu', 'aud', ...customers] }) },
   {
     route: 'PUT /v1/persons/{id}/links/{other}',
+    contoso: all(403, { 204: ['olu'] }),
+    missing: all(403, { 404: ['olu'] }),
+  },
+  {
+    route: 'DELETE /v1/persons/{id}',
+    make: someone,
     contoso: all(403, { 204: ['olu'] }),
     missing: all(403, { 404: ['olu'] }),
   },

@@ -293,6 +293,7 @@ test('what is really answered in the course of the main job is as documented', a
   const persons = [];
   for (const who of ['ada', 'ben'] as const) persons.push((await call(who, 'GET', '/v1/me')).body.id);
   await call('olu', 'PUT', `/v1/persons/${persons[0]}/links/${persons[1]}`);
+  await call('olu', 'DELETE', `/v1/persons/${persons[1]}`);
   assert.ok(new Set(seen).size >= 25, `only ${new Set(seen).size} operations were seen`);
   await broker.checkLedger();
 });

@@ -203,6 +203,7 @@ const attacks: Record<string, readonly string[]> = {
   tile_must_hold_whole_hashes: [`''`, `substr(${sha}, 1, 31)`, `${sha} || 'x'`].map(
     (hashes) => `INSERT INTO ledger_tiles VALUES (0, 0, ${hashes})`,
   ),
+  policy_in_force_must_be_one: [`INSERT INTO policy_in_force (singular, digest) VALUES (false, 'other')`],
   ledger_must_be_one: ['INSERT INTO ledger_state (singular) VALUES (false)'],
   cosigned_size_must_be_positive: [`INSERT INTO ledger_cosignatures VALUES (0, 'w', 'c', E'— w AAAA\\n')`],
   line_must_be_a_signature: [`INSERT INTO ledger_cosignatures VALUES (1, 'w', 'c', 'anything')`],

@@ -124,6 +124,7 @@ export const everyFact: { readonly [T in Fact['type']]: Fact & { readonly type: 
   'tenant.changed': { type: 'tenant.changed', slug: 'contoso', change: 'made' },
   'enrolment-code.made': { type: 'enrolment-code.made', expiresAt: '2026-03-01T10:10:00.000Z' },
   'person.linked': { type: 'person.linked', person, other },
+  'person.erased': { type: 'person.erased', person },
   'policy.loaded': { type: 'policy.loaded', policy: decision.policy },
   'review.completed': { type: 'review.completed', grant, verdict: 'justified', comment: null, decision },
   'alarm.raised': { type: 'alarm.raised', alarm: newId('alarm', at), kind: 'review-overdue', subject: grant },

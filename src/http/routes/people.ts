@@ -2,6 +2,7 @@ import { Type } from 'typebox';
 import { requireAdministrator } from '../../broker/administer.ts';
 import { runCommand } from '../../broker/command.ts';
 import { tenantsInList } from '../../broker/see.ts';
+import { forgetPerson } from '../../broker/erase-person.ts';
 import { offeredProfiles } from '../../broker/offered-profiles.ts';
 import { formatDuration } from '../../domain/duration.ts';
 import { LatchkeyError, invalid } from '../../domain/errors.ts';
@@ -201,6 +202,25 @@ export function peopleRoutes(context: HttpContext): Route[] {
           if (await linkPersons(tx, id, other, caller.id)) {
             journal.fact(now, null, { type: 'person.linked', person: id, other });
           }
+          return { status: 204 };
+        });
+      },
+    }),
+
+    route({
+      method: 'delete',
+      path: '/v1/persons/{id}',
+      id: 'erasePerson',
+      tag: 'People',
+      summary: 'Erase what is known of a person',
+      audience: 'person',
+      rule: 'policy decides: `manage-tenants`, for no tenant in particular; nobody erases themselves',
+      params: Type.Object({ id: schemas.id('person') }),
+      answers: { 204: { description: 'names, addresses and texts are gone; what happened stays, told of an id' } },
+      problems: ['invalid-request', 'not-permitted', 'not-found', 'conflict'],
+      async handle({ caller, params }) {
+        return runCommand(broker, { actor: personActor(caller) }, async (tx, journal) => {
+          await forgetPerson(broker, tx, journal, caller, params.id);
           return { status: 204 };
         });
       },

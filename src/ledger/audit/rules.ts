@@ -55,6 +55,7 @@ export class Rules {
       case 'device.unenrolled':
       case 'tenant.changed':
       case 'enrolment-code.made':
+      case 'person.erased':
       case 'policy.loaded':
       case 'review.completed':
       case 'alarm.closed':

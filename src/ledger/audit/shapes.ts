@@ -137,6 +137,7 @@ const facts: { readonly [T in Fact['type']]: Members<T> } = {
   'tenant.changed': { slug: word, change: oneOf('made', 'renamed') },
   'enrolment-code.made': { expiresAt: time },
   'person.linked': { person, other: person },
+  'person.erased': { person },
   'policy.loaded': { policy: word },
   'review.completed': {
     grant: id('grant'),
@@ -167,10 +168,7 @@ const everyEvent: Readonly<Record<string, Check>> = {
 };
 
 const shapes = new Map<string, readonly Member[]>(
-  Object.entries(facts).map(([type, members]) => [
-    type,
-    inOrder({ ...everyEvent, ...members }),
-  ]),
+  Object.entries(facts).map(([type, members]) => [type, inOrder({ ...everyEvent, ...members })]),
 );
 const base = inOrder(everyEvent);
 
