@@ -101,7 +101,7 @@ async function start(
     log,
   };
   await ensureAuditPartitions(pool);
-  await policies.onLoad((bundle, replaces) => recordBundle(broker, bundle, replaces));
+  await policies.onLoad((bundle) => recordBundle(broker, bundle));
   const liveLists = (late.liveLists = createLiveLists(broker));
   undo.push(() => liveLists.close());
   const sweeper = (late.sweeper = startSweeper(broker));

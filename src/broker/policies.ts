@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { broker } from '../ledger/events.ts';
 import { loadBundle, type Bundle, type Mistake } from '../policy/index.ts';
-import { keepBundle } from '../store/policy-bundles.ts';
+import { keepBundle, putInForce } from '../store/policy-bundles.ts';
 import { databaseNow } from '../store/transaction.ts';
 import { runCommand, type CommandContext } from './command.ts';
 import type { Log } from './context.ts';
@@ -22,7 +22,7 @@ export interface Policies {
   /** Looks at the directory now. */
   reload(): Promise<void>;
   /** Is told of every bundle that comes into force, before it does: if it cannot be recorded it does not. */
-  onLoad(record: (bundle: Bundle, replaces: boolean) => Promise<void>): Promise<void>;
+  onLoad(record: (bundle: Bundle) => Promise<void>): Promise<void>;
   close(): void;
 }
 
@@ -40,7 +40,7 @@ export async function openPolicies(directory: string, log: Log): Promise<Policie
   let bundle = first.bundle;
   let loadedAt = new Date();
   let error: string | null = null;
-  let record: (bundle: Bundle, replaces: boolean) => Promise<void> = async () => {};
+  let record: (bundle: Bundle) => Promise<void> = async () => {};
   let running: Promise<void> | null = null;
   // What was judged last. Judging takes a good part of a second, in which nobody else is served.
   let judged: ReadonlyMap<string, string> | null = texts;
@@ -53,7 +53,7 @@ export async function openPolicies(directory: string, log: Log): Promise<Policie
       judged = texts;
       if (!next.ok) throw new PolicyError(next.mistakes);
       if (next.bundle.digest !== bundle.digest) {
-        await record(next.bundle, true);
+        await record(next.bundle);
         bundle = next.bundle;
         loadedAt = new Date();
         log.info({ digest: bundle.digest }, 'policy bundle replaced');
@@ -84,7 +84,7 @@ export async function openPolicies(directory: string, log: Log): Promise<Policie
     reload,
     async onLoad(recorder) {
       record = recorder;
-      await record(bundle, false);
+      await record(bundle);
     },
     close() {
       clearTimeout(settle);
@@ -95,15 +95,15 @@ export async function openPolicies(directory: string, log: Log): Promise<Policie
 }
 
 /**
- * Keeps a bundle whole, and says in the ledger that it came into force: when it replaces another, and when a broker
- * starts with one that was never in force before.
+ * Keeps a bundle whole, and says in the ledger that it came into force, unless it is the one that did so last: brokers
+ * that load the same replacement make one fact of it.
  */
-export async function recordBundle(context: CommandContext, bundle: Bundle, replaces: boolean): Promise<void> {
+export async function recordBundle(context: CommandContext, bundle: Bundle): Promise<void> {
   await runCommand(context, { actor: broker }, async (tx, journal) => {
     const at = await databaseNow(tx);
     const files = Object.fromEntries(bundle.files);
-    const isNew = await keepBundle(tx, { digest: bundle.digest, files, at });
-    if (isNew || replaces) {
+    await keepBundle(tx, { digest: bundle.digest, files, at });
+    if (await putInForce(tx, bundle.digest)) {
       journal.fact(at, null, { type: 'policy.loaded', policy: bundle.digest });
     }
   });

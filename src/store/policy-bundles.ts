@@ -1,15 +1,26 @@
 import { row, type Runner, type Tx } from './transaction.ts';
 
-/** Keeps a policy bundle whole, so that decisions made under it can be made again. @returns false when it was kept. */
+/** Keeps a policy bundle whole, so that decisions made under it can be made again. */
 export async function keepBundle(
   tx: Tx,
   bundle: { readonly digest: string; readonly files: Readonly<Record<string, string>>; readonly at: Date },
-): Promise<boolean> {
-  const found = await row<object>(
+): Promise<void> {
+  await row<object>(
     tx,
     'keep-bundle',
-    `INSERT INTO policy_bundles (digest, files, loaded_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING digest`,
+    `INSERT INTO policy_bundles (digest, files, loaded_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
     [bundle.digest, JSON.stringify(bundle.files), bundle.at],
+  );
+}
+
+/** Says which bundle is in force now. Of several who say the same, the first is told true: it is news. */
+export async function putInForce(tx: Tx, digest: string): Promise<boolean> {
+  const found = await row<object>(
+    tx,
+    'put-in-force',
+    `INSERT INTO policy_in_force AS now (digest) VALUES ($1)
+     ON CONFLICT (singular) DO UPDATE SET digest = $1 WHERE now.digest <> $1 RETURNING digest`,
+    [digest],
   );
   return found !== null;
 }
