@@ -12,7 +12,7 @@ import {
   type Verifier,
 } from '../src/agent/index.ts';
 import { credentialClaims, signCredential } from '../src/credentials/credential.ts';
-import { loadKeys, type BrokerKeys, type Signer } from '../src/credentials/keys.ts';
+import { loadKeys, type Signer } from '../src/credentials/keys.ts';
 import { signLiveGrants } from '../src/credentials/statements.ts';
 import { openDirectoryVault } from '../src/credentials/directory-vault.ts';
 import { newId } from '../src/domain/ids.ts';
@@ -29,6 +29,9 @@ import { median, range } from './statistics.ts';
 
 const doorUrl = 'https://127.0.0.1:8443/sessions';
 const issuer = 'http://127.0.0.1:7400';
+
+type Signers = { readonly credential: Signer; readonly statement: Signer };
+
 const batch = 250;
 
 /**
@@ -37,7 +40,8 @@ const batch = 250;
  */
 export async function benchVerify({ seconds, rounds, progress }: BenchOptions): Promise<Report> {
   const scratch = scratchDirectory();
-  const keys = await loadKeys(await openDirectoryVault(scratch.path), 'latchkey.bench/eu');
+  const rings = await loadKeys(await openDirectoryVault(scratch.path), 'latchkey.bench/eu');
+  const keys = { credential: rings.credential.signing(), statement: rings.statement.signing() };
   const jwks = await serveJwks([keys.credential, keys.statement]);
   try {
     const engineer = await newEngineerKey();
@@ -68,7 +72,7 @@ interface Spent {
   readonly bare: number;
 }
 
-async function measure(keys: BrokerKeys, jwksUri: string, engineer: EngineerKey, seconds: number): Promise<Spent> {
+async function measure(keys: Signers, jwksUri: string, engineer: EngineerKey, seconds: number): Promise<Spent> {
   const { verifier, credential, receipt, checkpoint } = await newDoor(keys, jwksUri, engineer);
   const bareKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
   const bareCredential = bareSignature(credential, bareKey);
@@ -131,7 +135,7 @@ function presentations(engineer: EngineerKey, credential: string, receipt: strin
 
 /** A real verifier that lives by a real statement of live grants, and a credential that it accepts. */
 async function newDoor(
-  keys: BrokerKeys,
+  keys: Signers,
   jwksUri: string,
   engineer: EngineerKey,
 ): Promise<{

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import { Type, type Static } from 'typebox';
+import { readRotation, rotationMistakes, type Rotation } from './credentials/rotation.ts';
 import { durationPattern, parseDuration } from './domain/duration.ts';
 import type { InputMistake } from './domain/errors.ts';
 import { shapeMistakes } from './domain/shape-mistakes.ts';
@@ -81,6 +82,7 @@ const ConfigFile = Type.Object(
       },
       closed,
     ),
+    keys: Type.Optional(Type.Object({ rotateAfter: Type.Optional(Duration) }, closed)),
     rateLimits: Type.Optional(
       Type.Object(
         { person: Type.Optional(Limit), device: Type.Optional(Limit), address: Type.Optional(Limit) },
@@ -112,6 +114,7 @@ export interface Config {
     /** How many of them must have cosigned the checkpoint of a receipt. */
     readonly witnessesNeeded: number;
   };
+  readonly keys: Rotation;
   readonly rateLimits: RateLimits;
   readonly trustedProxies: readonly string[];
   readonly timeouts: Timeouts;
@@ -158,11 +161,12 @@ export function parseConfig(value: unknown, file = 'the configuration'): Config 
   const shape = mistakesOfShape(validate.errors ?? [], value);
   const mistakes = [...shape, ...meaningMistakes(value, shape)];
   if (!shaped || mistakes.length > 0) throw new ConfigError(file, mistakes);
-  const { rateLimits, trustedProxies = [], timeouts, identityProviders, ledger, ...rest } = value;
+  const { rateLimits, trustedProxies = [], timeouts, identityProviders, ledger, keys, ...rest } = value;
   return {
     ...rest,
     identityProviders: identityProviders.map(providerOf),
     ledger: { witnesses: [], witnessesNeeded: 0, ...ledger },
+    keys: readRotation(keys),
     rateLimits: { ...defaultLimits, ...rateLimits },
     trustedProxies,
     timeouts: {
@@ -196,6 +200,7 @@ function meaningMistakes(value: unknown, shape: readonly InputMistake[]): InputM
       : []),
     ...part('database', databaseMistakes),
     ...part('ledger', witnessMistakes),
+    ...part('keys', rotationMistakes),
     ...part('trustedProxies', proxyMistakes),
     ...part('timeouts', timeoutMistakes),
   ];

@@ -33,6 +33,10 @@ async function withConfig(
     console.error(configUsage(command));
     return exitCodes.usage;
   }
+  return withConfigFile(file, work);
+}
+
+async function withConfigFile(file: string, work: (config: Config) => Promise<number>): Promise<number> {
   // Loaded only where it is used: the people's commands start without any of the server's floors.
   const { ConfigError, readConfig } = await import('./config.ts');
   try {
@@ -176,6 +180,25 @@ async function acceptRollback(argv: readonly string[]): Promise<number> {
   });
 }
 
+async function keys(argv: readonly string[]): Promise<number> {
+  const { runKeys } = await import('./cli/keys/command.ts');
+  return runKeys(argv, io, {
+    withDesk: (file, work) =>
+      withConfigFile(file, async (config) => {
+        const { withKeysDesk } = await import('./broker/keys-desk.ts');
+        const vault = await (
+          await import('./credentials/directory-vault.ts')
+        ).openDirectoryVault(config.secrets.directory);
+        return withKeysDesk({ config, url: await urlOf(config), vault }, work);
+      }),
+  });
+}
+
+async function urlOf({ database }: Config): Promise<string> {
+  if ('url' in database) return database.url;
+  return (await import('./development/embedded-urls.ts')).embeddedUrl(database.embedded);
+}
+
 async function witness(argv: readonly string[]): Promise<number> {
   const usage = 'usage: latchkey witness --config FILE [--vkey]';
   let asked: { config?: string | undefined; vkey?: boolean | undefined; help?: boolean | undefined } = {};
@@ -256,6 +279,7 @@ const serverCommands: readonly ServerCommand[] = [
   { name: 'agent', summary: 'guard the door of this device', run: agent },
   { name: 'policy', summary: 'check a policy bundle, or run its cases', run: policy },
   { name: 'witness', summary: 'vouch for the checkpoints of somebody’s ledger', run: witness },
+  { name: 'keys', summary: 'show, rotate and replace the broker’s own keys', run: keys },
   { name: 'ledger', summary: 'verify, export and prove the ledger', run: ledger },
 ];
 

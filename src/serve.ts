@@ -2,12 +2,14 @@ import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { BrokerContext } from './broker/context.ts';
 import { createLiveLists, type LiveLists } from './broker/live-lists.ts';
+import { startKeyKeeper } from './broker/keep-keys.ts';
 import { createPeople } from './broker/people.ts';
 import { openPolicies, recordBundle, type Policies } from './broker/policies.ts';
 import { openHighWater } from './broker/high-water.ts';
 import { openLedger } from './broker/ledger.ts';
 import { openWitnesses } from './broker/witnesses.ts';
 import { createRequestWatch } from './broker/request-watch.ts';
+import { openSharedClock } from './broker/shared-clock.ts';
 import { startSweeper, type Sweeper } from './broker/sweeper.ts';
 import type { Config } from './config.ts';
 import { loadKeys } from './credentials/keys.ts';
@@ -69,14 +71,19 @@ async function start(
 
   const pool = await openDatabase(config, log, undo);
   const vault = await openDirectoryVault(config.secrets.directory);
-  const [keys, sealer] = await Promise.all([loadKeys(vault, config.ledger.origin), loadSealer(vault)]);
+  const clock = await openSharedClock(pool);
+  const { origin } = config.ledger;
+  const [keys, sealer] = await Promise.all([
+    loadKeys(vault, origin, { times: config.keys.times, now: clock.now }),
+    loadSealer(vault),
+  ]);
   const policies = await openPolicies(config.policies, log);
   undo.push(() => policies.close());
 
   const highWater = await openHighWater(vault, pool, (message) =>
     log.warn({ error: message }, 'the mark was not written'),
   );
-  const signer = { origin: config.ledger.origin, privateKey: keys.ledger.privateKey };
+  const signer = { origin, privateKeys: () => keys.ledger.published().map(({ privateKey }) => privateKey) };
   const witnesses = openWitnesses({ ...witnessesOf(config), pool, signer, highWater, log });
   undo.push(() => witnesses.close());
   await witnesses.ask();
@@ -101,6 +108,8 @@ async function start(
     log,
   };
   await ensureAuditPartitions(pool);
+  const keeper = await startKeyKeeper({ context: { ...broker, vault, origin }, clock, rotation: config.keys });
+  undo.push(() => keeper.close());
   await policies.onLoad((bundle) => recordBundle(broker, bundle));
   const liveLists = (late.liveLists = createLiveLists(broker));
   undo.push(() => liveLists.close());

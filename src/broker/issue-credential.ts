@@ -119,7 +119,7 @@ async function issue(
   if (!claims) throw new LatchkeyError('conflict', 'the grant ends within the second');
   if (fixedKey === null) fixKey(tx, id, keyThumbprint);
   // Signing waits for nothing outside, so the row may stay locked; the signature leaves only after the commit.
-  const { jwt, hash } = await signCredential(context.keys.credential, claims);
+  const { jwt, hash } = await signCredential(context.keys.credential.signing(), claims);
   const expiresAt = new Date(claims.exp * 1000);
   insertCredential(tx, {
     id: claims.jti,

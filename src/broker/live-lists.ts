@@ -63,7 +63,10 @@ export function createLiveLists(
   let silent: string | null = null;
 
   const sign = (list: LiveList): Promise<string> =>
-    signLiveGrants(context.keys.statement, context.issuer, { ...list, keys: [context.keys.credential.kid] });
+    signLiveGrants(context.keys.statement.signing(), context.issuer, {
+      ...list,
+      keys: context.keys.credential.published().map(({ kid }) => kid),
+    });
 
   const forget = (connection: Connection): void => {
     const { device, place } = connection;
@@ -126,6 +129,11 @@ export function createLiveLists(
       changed(recent.filter(isNews).map(({ device }) => device));
     },
   );
+  context.keys.credential.onChange(() => changed([...connections.keys()]));
+  context.keys.statement.onChange((withdrawn) => {
+    // Whoever has the leaked key may be connected in a device's name: all sign in anew, with tokens that still count.
+    if (withdrawn) for (const connection of connections.values()) disconnect(connection, comeBackWithin);
+  });
 
   return {
     async statementFor(device) {

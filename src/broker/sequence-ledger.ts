@@ -19,7 +19,8 @@ import { inTransaction, type Tx } from '../store/transaction.ts';
 
 export interface LedgerSigner {
   readonly origin: string;
-  readonly privateKey: KeyObject;
+  /** Those that sign now: two while one takes the place of the other. */
+  readonly privateKeys: () => readonly KeyObject[];
 }
 
 /** The tree as it is after a batch. */
@@ -65,7 +66,7 @@ export function sequenceBatch(
       throw new LedgerDamaged('the right edge of the tree is not that of its root');
     if (waiting.length > 0) writeTiles(tx, growTiles(range, await readBack(tx, state.size, waiting)));
     const root = Buffer.from(range.root());
-    const checkpoint = signCheckpoint({ origin: signer.origin, size: range.size, root }, signer.privateKey);
+    const checkpoint = signCheckpoint({ origin: signer.origin, size: range.size, root }, ...signer.privateKeys());
     saveLedgerState(tx, { size: range.size, root, edge: range.toBytes(), checkpoint });
     const positions = new Map(waiting.map(({ event }, place) => [event, state.size + place]));
     return { size: range.size, root, added: waiting.length, checkpoint, positions };

@@ -29,7 +29,10 @@ export async function signInDevice(
   if (device.unenrolledAt) throw new LatchkeyError('unauthenticated', noLongerEnrolled);
   const used = createHash('sha256').update(`assertion ${device.id} ${jti}`).digest('base64url');
   if (!(await useProof(context.pool, used, new Date((exp + furthestEnd) * 1000)))) throw refusal();
-  return { device: device.id, token: await signAgentToken(context.keys.statement, context.issuer, device.id, now) };
+  return {
+    device: device.id,
+    token: await signAgentToken(context.keys.statement.signing(), context.issuer, device.id, now),
+  };
 }
 
 /** Whose key is to verify it; nothing else of an assertion is believed before. */

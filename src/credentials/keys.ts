@@ -1,6 +1,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint } from 'jose';
+import type { KeyTimes } from '../domain/key-schedule.ts';
 import { formatVkey } from '../ledger/vkey.ts';
+import { createKeyRing, type KeyRing } from './key-ring.ts';
 import type { Vault } from './vault.ts';
 
 /** The types of JWT that each of the broker's keys may sign. A verifier refuses any other. */
@@ -10,6 +12,10 @@ export const signableTypes = {
 } as const;
 
 export type SignerName = keyof typeof signableTypes;
+export const keyNames = ['credential', 'statement', 'ledger'] as const;
+export type KeyName = (typeof keyNames)[number];
+/** Those that are rotated by their age. */
+export const rotatable: readonly KeyName[] = ['credential', 'statement'];
 
 /** An ES256 key of the broker's. `kid` is its RFC 7638 thumbprint. */
 export interface Signer {
@@ -27,40 +33,113 @@ export interface LedgerKey {
   readonly vkey: string;
 }
 
+export interface LedgerKeyRing extends KeyRing<LedgerKey> {
+  /** The key that whoever looks for the first time is told. @throws unavailable when there is none. */
+  readonly vkey: string;
+}
+
+/** The broker's keys. Several brokers that read the same vault and share a clock agree on what each of them does. */
 export interface BrokerKeys {
-  readonly credential: Signer;
-  readonly statement: Signer;
-  readonly ledger: LedgerKey;
+  readonly credential: KeyRing<Signer>;
+  readonly statement: KeyRing<Signer>;
+  readonly ledger: LedgerKeyRing;
 }
 
-/** Reads the broker's keys, making those that are not there yet. Brokers that start at once end up with the same. */
-export async function loadKeys(vault: Vault, ledgerOrigin: string): Promise<BrokerKeys> {
-  const [credential, statement, ledger] = await Promise.all([
-    loadSigner(vault, 'credential'),
-    loadSigner(vault, 'statement'),
-    loadLedgerKey(vault, ledgerOrigin),
-  ]);
-  return { credential, statement, ledger };
+const minutes = 60_000;
+
+/**
+ * How long versions wait and stay (milliseconds). What a lead has to outlast: the vault is read every half minute, a
+ * copy of the JWKS lives for one (and another in a cache between), and the clocks of vault and database may differ by
+ * one. An overlap: credentials live for ten minutes at most, agents' tokens for five. The ledger's old key signs along
+ * for a day, so that devices which are on see the new one come, and enrolment codes, an hour old at most, outlive none.
+ */
+export const keyTimes: Readonly<Record<KeyName, KeyTimes>> = {
+  credential: { lead: 5 * minutes, overlap: 15 * minutes },
+  statement: { lead: 5 * minutes, overlap: 10 * minutes },
+  ledger: { lead: 60 * minutes, overlap: 24 * 60 * minutes },
+};
+
+export interface LoadOptions {
+  readonly times?: Readonly<Record<KeyName, KeyTimes>>;
+  /** Milliseconds since the epoch, of the clock that brokers share: the database's. */
+  readonly now?: () => number;
 }
 
-async function loadSigner(vault: Vault, name: SignerName): Promise<Signer> {
-  const privateKey = await loadPrivateKey(vault, `${name}-signing-key`, 'ec');
+/**
+ * Reads the broker's keys, making those that are not there yet. Brokers that start at once end up with the same.
+ * @throws when a secret holds no key that can be used.
+ */
+export async function loadKeys(
+  vault: Vault,
+  ledgerOrigin: string,
+  { times = keyTimes, now = Date.now }: LoadOptions = {},
+): Promise<BrokerKeys> {
+  const signers = (name: SignerName): KeyRing<Signer> =>
+    createKeyRing({
+      vault,
+      secret: secretOf(name),
+      times: times[name],
+      now,
+      fresh: () => freshKey(name),
+      read: (text) => readSigner(name, text),
+      idOf: ({ kid }) => kid,
+    });
+  const ledger = createKeyRing<LedgerKey>({
+    vault,
+    secret: secretOf('ledger'),
+    times: times.ledger,
+    now,
+    fresh: () => freshKey('ledger'),
+    read: async (text) => readLedgerKey(ledgerOrigin, text),
+    idOf: ({ vkey }) => vkey,
+  });
+  const keys: BrokerKeys = {
+    credential: signers('credential'),
+    statement: signers('statement'),
+    ledger: Object.defineProperty(ledger, 'vkey', { get: () => ledger.signing().vkey }) as LedgerKeyRing,
+  };
+  const rings = Object.values(keys);
+  await Promise.all(rings.map((ring) => ring.load()));
+  for (const ring of rings) requireUsable(ring);
+  return keys;
+}
+
+function requireUsable(ring: KeyRing<unknown>): void {
+  if (ring.versions().some(({ key }) => key !== null)) return;
+  throw new Error(ring.versions().at(-1)?.reason ?? `the secret \`${ring.secret}\` holds no key`);
+}
+
+/** The name under which the vault keeps a key. */
+export function secretOf(name: KeyName): string {
+  return `${name}-signing-key`;
+}
+
+/** A new private key as the vault keeps it: a JWK. */
+export function freshKey(name: KeyName): string {
+  const { privateKey } =
+    name === 'ledger' ? generateKeyPairSync('ed25519') : generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return JSON.stringify(privateKey.export({ format: 'jwk' }));
+}
+
+/** Reads an ES256 key. @throws when it is none. */
+export async function readSigner(name: SignerName, text: string): Promise<Signer> {
+  const privateKey = readPrivateKey(secretOf(name), text, 'ec');
   const publicKey = createPublicKey(privateKey);
   const { kty, crv, x, y } = publicKey.export({ format: 'jwk' }) as Record<string, string>;
-  if (crv !== 'P-256') throw new Error(`the secret \`${name}-signing-key\` is not a P-256 key`);
+  if (crv !== 'P-256') throw new Error(`the secret \`${secretOf(name)}\` is not a P-256 key`);
   const kid = await calculateJwkThumbprint({ kty: kty!, crv, x: x!, y: y! });
   const publicJwk = { kty, crv, x, y, kid, use: 'sig', alg: 'ES256', latchkey_typ: signableTypes[name] };
   return { kid, privateKey, publicKey, publicJwk };
 }
 
-async function loadLedgerKey(vault: Vault, origin: string): Promise<LedgerKey> {
-  const privateKey = await loadPrivateKey(vault, 'ledger-signing-key', 'ed25519');
+/** Reads the ledger's Ed25519 key, whose name is the origin. @throws when it is none. */
+export function readLedgerKey(origin: string, text: string): LedgerKey {
+  const privateKey = readPrivateKey(secretOf('ledger'), text, 'ed25519');
   const { x } = createPublicKey(privateKey).export({ format: 'jwk' });
   return { privateKey, vkey: formatVkey(origin, 'ed25519', Buffer.from(x!, 'base64url')) };
 }
 
-async function loadPrivateKey(vault: Vault, name: string, kind: 'ec' | 'ed25519'): Promise<KeyObject> {
-  const text = (await vault.get(name)) ?? (await vault.create(name, freshKey(kind)));
+function readPrivateKey(name: string, text: string, kind: 'ec' | 'ed25519'): KeyObject {
   let key: KeyObject;
   try {
     key = createPrivateKey({ key: JSON.parse(text) as JsonWebKey, format: 'jwk' });
@@ -72,8 +151,7 @@ async function loadPrivateKey(vault: Vault, name: string, kind: 'ec' | 'ed25519'
   return key;
 }
 
-function freshKey(kind: 'ec' | 'ed25519'): string {
-  const { privateKey } =
-    kind === 'ec' ? generateKeyPairSync('ec', { namedCurve: 'P-256' }) : generateKeyPairSync('ed25519');
-  return JSON.stringify(privateKey.export({ format: 'jwk' }));
+/** What others call a key that is given as the vault keeps it: its `kid`, or its vkey. */
+export async function keyIdOf(name: KeyName, origin: string, text: string): Promise<string> {
+  return name === 'ledger' ? readLedgerKey(origin, text).vkey : (await readSigner(name, text)).kid;
 }

@@ -49,16 +49,21 @@ export async function signAgentToken(signer: Signer, issuer: string, device: Dev
   return signJwt(signer, 'latchkey-agent+jwt', { iss: issuer, sub: device, aud: issuer, iat, exp });
 }
 
-/** The device that an agent's token speaks for; null for anything that is not a valid token of this broker's. */
+/**
+ * The device that an agent's token speaks for; null for anything that is not a valid token of this broker's.
+ * @param signers the keys whose signatures count now.
+ */
 export async function verifyAgentToken(
-  signer: Signer,
+  signers: readonly Signer[],
   issuer: string,
   token: string,
   now: Date,
 ): Promise<DeviceId | null> {
   try {
-    requireCanonicalCompactJws(token, { maxLength: 4_096 });
-    const { payload, protectedHeader } = await jwtVerify(token, signer.publicKey, {
+    const { header } = requireCanonicalCompactJws(token, { maxLength: 4_096 });
+    const signer = signers.find(({ kid }) => kid === header.kid);
+    if (!signer) return null;
+    const { payload } = await jwtVerify(token, signer.publicKey, {
       algorithms: ['ES256'],
       typ: 'latchkey-agent+jwt',
       issuer,
@@ -66,7 +71,7 @@ export async function verifyAgentToken(
       requiredClaims: ['sub', 'iat', 'exp'],
       currentDate: now,
     });
-    if (protectedHeader.kid !== signer.kid || typeof payload.aud !== 'string') return null;
+    if (typeof payload.aud !== 'string') return null;
     return isId('device', payload.sub) ? payload.sub : null;
   } catch {
     return null;

@@ -16,7 +16,7 @@ export async function authenticatePerson(context: HttpContext, request: Request)
 /** The enrolled device that a call's token speaks for. @throws unauthenticated. */
 export async function authenticateDevice(context: HttpContext, request: Request): Promise<DeviceId> {
   const { keys, issuer, pool } = context.broker;
-  const id = await verifyAgentToken(keys.statement, issuer, bearerOf(request), new Date());
+  const id = await verifyAgentToken(keys.statement.published(), issuer, bearerOf(request), new Date());
   const device = id && (await findDevice(pool, id));
   if (!device) throw new LatchkeyError('unauthenticated', 'the token is not a valid one of an enrolled device');
   if (device.unenrolledAt) throw new LatchkeyError('unauthenticated', noLongerEnrolled);

@@ -79,8 +79,11 @@ function countWitnesses(note: OpenedNote, witnesses: readonly VerifierKey[]): nu
   return new Set(cosigned.map(({ key }) => key.bytes.toString('hex'))).size;
 }
 
-/** Signs a checkpoint with the ledger's Ed25519 key, whose name is the origin. */
-export function signCheckpoint(checkpoint: Checkpoint, privateKey: KeyObject): string {
+/** Signs a checkpoint with the ledger's Ed25519 key, whose name is the origin; while keys change, with both. */
+export function signCheckpoint(checkpoint: Checkpoint, ...privateKeys: readonly KeyObject[]): string {
   const text = formatCheckpoint(checkpoint);
-  return formatNote(text, [signNote(text, checkpoint.origin, privateKey)]);
+  return formatNote(
+    text,
+    privateKeys.map((privateKey) => signNote(text, checkpoint.origin, privateKey)),
+  );
 }

@@ -22,6 +22,10 @@ export interface DecisionRecord {
   readonly inputs: Commitment;
 }
 
+/** Why a key was rotated: by its age, because an operator said so, or because the one before it leaked. */
+export const rotationCauses = ['age', 'operator', 'compromised', 'recovered'] as const;
+export type RotationCause = (typeof rotationCauses)[number];
+
 interface GrantTerms {
   readonly grant: GrantId;
   readonly request: RequestId;
@@ -122,6 +126,16 @@ export type Fact =
   /** Names, addresses and texts are gone; the id, which all that happened is told by, stays. */
   | { readonly type: 'person.erased'; readonly person: PersonId }
   | { readonly type: 'policy.loaded'; readonly policy: string }
+  | {
+      readonly type: 'key.rotated';
+      readonly key: 'credential' | 'statement' | 'ledger';
+      /** The id of the key in the JWKS; of the ledger's, its verifier key. */
+      readonly from: string;
+      readonly to: string;
+      readonly cause: RotationCause;
+      /** Keys that were taken out of use at once, because they leaked. */
+      readonly withdrawn: readonly string[];
+    }
   | {
       readonly type: 'review.completed';
       readonly grant: GrantId;

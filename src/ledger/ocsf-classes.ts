@@ -85,6 +85,8 @@ export function classify(event: LedgerEvent): Classified {
       return done(api, 4, 2);
     case 'policy.loaded':
       return done(api, 3, 2);
+    case 'key.rotated':
+      return done(api, 3, event.withdrawn.length > 0 ? 4 : 2);
     case 'action.performed':
       return done(api, other);
     case 'alarm.raised':

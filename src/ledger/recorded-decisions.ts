@@ -47,6 +47,7 @@ export function recordedDecisions(event: LedgerEvent): RecordedDecisions | null 
     case 'person.linked':
     case 'person.erased':
     case 'policy.loaded':
+    case 'key.rotated':
     case 'ledger.rollback-accepted':
     case 'alarm.raised':
     case 'alarm.closed':

@@ -48,6 +48,7 @@ const changeable: Record<string, readonly string[]> = {
     'started_at',
   ],
   idempotent_answers: ['answer'],
+  key_turns: ['taken_at'],
   ledger_cosignatures: [],
   ledger_entries: [],
   ledger_inbox: [],
@@ -63,6 +64,7 @@ const changeable: Record<string, readonly string[]> = {
   policy_in_force: ['digest'],
   requests: ['decided_at', 'grant_id', 'state'],
   sessions: ['alarmed_at', 'end_cause', 'ended_at', 'lag_ms'],
+  signing_keys: ['changes', 'proof', 'proved_at', 'withdrawn_at'],
   tenants: ['name'],
   used_proofs: [],
 };
@@ -135,6 +137,7 @@ test('the auditor reads events and policies, and nothing of people', async () =>
       ...Object.keys(changeable).filter((table) => table.startsWith('ledger_')),
       'policy_bundles',
       'schema_migrations',
+      'signing_keys',
     ],
   );
   const { rows: writable } = await superuser.query(

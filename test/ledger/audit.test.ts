@@ -107,6 +107,9 @@ const story: Readonly<Record<string, Event>> = {
 
 const bytesOf = (event: Event): Buffer => Buffer.from(canonicalJson(event));
 
+const rotated = (from: string, to: string, key = 'ledger'): Event =>
+  event(1, 'key.rotated', broker, { key, from, to, cause: 'age', withdrawn: [] });
+
 /** Audits events in order. @returns the first offence, or null. */
 const audit = (events: readonly Event[]): Offence | null => {
   const audit = createAudit();
@@ -213,6 +216,9 @@ const offences: readonly [what: string, events: readonly Event[], index: number,
   ['a name in an event', told({ revoked: { name: 'Ada' } }), at('revoked'), /member `name`/],
   ['a person’s id where none belongs', told({ submitted: { profile: ada } }), 0, /member `profile`/],
   ['a reason in words', told({ revoked: { reason: 'the panel froze' } }), at('revoked'), /member `reason`/],
+  ['a key in place of another than the last', [rotated('a', 'b'), rotated('c', 'd')], 1, /than the one before it/],
+  ['a key that comes back', [rotated('a', 'b'), rotated('b', 'a')], 1, /brings back/],
+  ['a key with something beside it', [{ ...rotated('a', 'b'), privateKey: 'x' }], 0, /member `privateKey`/],
   ['a member that is missing', [{ ...story.submitted, at: undefined }], 0, /member `at`/],
 ];
 
@@ -234,6 +240,13 @@ test('a session without a credential is let pass when the ledger itself raised t
     subject: session,
   });
   assert.equal(audit(told({ issued: null }, alarm)), null);
+});
+
+test('each key is rotated for itself', () => {
+  assert.equal(
+    audit([rotated('a', 'b'), rotated('c', 'd', 'credential'), rotated('b', 'e'), rotated('d', 'f', 'credential')]),
+    null,
+  );
 });
 
 test('two persons who are known for one human are one', () => {

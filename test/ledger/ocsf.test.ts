@@ -123,6 +123,7 @@ test('grants give and take access, sessions are authorized, and the rest are act
     ['device.enrolled', 600301],
     ['device.unenrolled', 600304],
     ['policy.loaded', 600303],
+    ['key.rotated', 600303],
     ['action.performed', 600399],
     ['request.refused', 600399],
   ];

@@ -207,6 +207,26 @@ const attacks: Record<string, readonly string[]> = {
   ledger_must_be_one: ['INSERT INTO ledger_state (singular) VALUES (false)'],
   cosigned_size_must_be_positive: [`INSERT INTO ledger_cosignatures VALUES (0, 'w', 'c', E'— w AAAA\\n')`],
   line_must_be_a_signature: [`INSERT INTO ledger_cosignatures VALUES (1, 'w', 'c', 'anything')`],
+  signing_key_must_be_known: [
+    `INSERT INTO signing_keys (name, version, key, recorded_at) VALUES ('x', 'v', 'k', now())`,
+  ],
+  proof_must_have_its_time: [
+    `INSERT INTO signing_keys (name, version, key, recorded_at, proof) VALUES ('ledger', 'v', 'k', now(), 'p')`,
+    `INSERT INTO signing_keys (name, version, key, recorded_at, proved_at) VALUES ('ledger', 'v', 'k', now(), now())`,
+  ],
+  proved_key_must_be_of_the_ledger: [
+    `INSERT INTO signing_keys (name, version, key, recorded_at, proof, proved_at)
+     VALUES ('credential', 'v', 'k', now(), 'p', now())`,
+  ],
+  signing_key_must_stay_as_it_is_known: [
+    'withdrawn_at = NULL, changes = 2',
+    `withdrawn_at = now() + interval '1 day', changes = 2`,
+    `proof = 'another', changes = 2`,
+    'proof = NULL, proved_at = NULL, changes = 2',
+    `key = 'another', changes = 2`,
+    'changes = 1',
+  ].map((set) => `UPDATE signing_keys SET ${set}`),
+  turn_must_be_for_a_known_key: [`INSERT INTO key_turns VALUES ('x', now())`],
   root_must_be_sha256: [`UPDATE ledger_state SET root = 'short'`],
   ended_session_must_say_why: [session({ ended_at: 'now()' }), session({ end_cause: `'closed'` })],
   session_must_end_once: [

@@ -134,4 +134,13 @@ export const world = [
   alarm({ id: id('alm', 1) }),
   session({ id: id('ses', 1), ended_at: 'now()', end_cause: `'closed'` }),
   session({ id: id('ses', 2) }),
+  insert('signing_keys', {
+    name: `'ledger'`,
+    version: `'one'`,
+    key: `'vkey'`,
+    recorded_at: 'now()',
+    proof: `'proof'`,
+    proved_at: 'now()',
+    withdrawn_at: 'now()',
+  }),
 ].join(';\n');

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client, Pool } from 'pg';
 import { parseConfig, type Config } from '../../src/config.ts';
+import type { Rotation } from '../../src/credentials/rotation.ts';
 import type { TenantId } from '../../src/domain/ids.ts';
 import type { IdentityProviderConfig } from '../../src/http/identity/types.ts';
 import { startBroker, type RunningBroker, type ServeLog } from '../../src/serve.ts';
@@ -83,6 +84,8 @@ export interface TestBrokerOptions {
   readonly policies?: string;
   /** Believed beside the issuer of the test's people. */
   readonly identityProviders?: readonly IdentityProviderConfig[];
+  /** When keys are rotated, in times that no configuration file may say. */
+  readonly keys?: Partial<Rotation>;
 }
 
 const policies = fileURLToPath(new URL('../../policies', import.meta.url));
@@ -106,7 +109,7 @@ export async function newTestBroker(options: TestBrokerOptions = {}): Promise<Te
     ]),
   ) as unknown as ServeLog;
   const publicUrl = `http://127.0.0.1:${port}`;
-  const config = parseConfig({
+  const { keys, ...rest } = parseConfig({
     publicUrl,
     listen: { host: '127.0.0.1', port },
     region: 'EU',
@@ -118,6 +121,7 @@ export async function newTestBroker(options: TestBrokerOptions = {}): Promise<Te
     rateLimits: { person: lax, device: lax, address: lax },
     ...options.config,
   });
+  const config = { ...rest, keys: { ...keys, ...options.keys } };
   const brokers = [await startBroker(config, log)];
   while (brokers.length < (options.brokers ?? 1)) {
     brokers.push(await startBroker({ ...config, listen: { host: '127.0.0.1', port: 0 } }, log));

@@ -56,13 +56,13 @@ export function wellKnownRoutes(context: HttpContext, all: () => readonly Route[
       path: '/.well-known/jwks.json',
       id: 'getKeys',
       tag: 'Keys',
-      summary: 'The broker’s public keys, each with the types of JWT it may sign',
+      summary: 'The broker’s public keys that count now, each with the types of JWT it may sign',
       audience: 'anyone',
       unlimited: true,
       rule: open,
       answers: {
         200: {
-          description: 'a JWK set; a copy may be kept for 60 s',
+          description: 'a JWK set; a copy may be kept for 60 s. A key is in it some minutes before it signs',
           schema: Type.Object({ keys: Type.Array(Type.Record(Type.String(), Type.Unknown())) }),
           example: {
             keys: [
@@ -74,7 +74,7 @@ export function wellKnownRoutes(context: HttpContext, all: () => readonly Route[
       problems: [],
       handle: async () => ({
         status: 200,
-        body: { keys: [keys.credential.publicJwk, keys.statement.publicJwk] },
+        body: { keys: [keys.credential, keys.statement].flatMap((r) => r.published().map((key) => key.publicJwk)) },
         headers: { 'Cache-Control': 'public, max-age=60' },
       }),
     }),

@@ -2,6 +2,7 @@ import { unreachable } from '../../domain/unreachable.ts';
 import type { LedgerEvent } from '../events.ts';
 import { LiveGrants } from './grants.ts';
 import { Humans } from './humans.ts';
+import { RotatedKeys } from './keys.ts';
 import { OpenRequests } from './requests.ts';
 import { Sessions } from './sessions.ts';
 
@@ -11,6 +12,7 @@ import { Sessions } from './sessions.ts';
  */
 export class Rules {
   readonly #humans = new Humans();
+  readonly #keys = new RotatedKeys();
   readonly #requests = new OpenRequests(this.#humans);
   readonly #grants = new LiveGrants(this.#requests);
   readonly sessions = new Sessions();
@@ -49,6 +51,8 @@ export class Rules {
       case 'person.linked':
         this.#humans.link(event);
         return null;
+      case 'key.rotated':
+        return this.#keys.rotated(event);
       // These stand for themselves.
       case 'request.refused':
       case 'device.enrolled':

@@ -1,5 +1,5 @@
 import { idPattern, type IdKind } from '../../domain/ids.ts';
-import type { Fact } from '../events.ts';
+import { rotationCauses, type Fact } from '../events.ts';
 import type { FactOf } from './events.ts';
 
 type Check = (value: unknown) => boolean;
@@ -59,6 +59,9 @@ const thing = matches(anyId);
 const person = id('person');
 const devices = list(id('device'));
 const words = list(word);
+
+/** A key's thumbprint, or a verifier key: the broker's own, never a person's. */
+const keyName: Check = (value) => typeof value === 'string' && value.length <= 400 && !personInside.test(value);
 
 const decision = record({ policy: word, policies: words, inputs: commitment });
 const decisions = list(decision);
@@ -139,6 +142,13 @@ const facts: { readonly [T in Fact['type']]: Members<T> } = {
   'person.linked': { person, other: person },
   'person.erased': { person },
   'policy.loaded': { policy: word },
+  'key.rotated': {
+    key: oneOf('credential', 'statement', 'ledger'),
+    from: keyName,
+    to: keyName,
+    cause: oneOf(...rotationCauses),
+    withdrawn: list(keyName),
+  },
   'review.completed': {
     grant: id('grant'),
     verdict: oneOf('justified', 'unjustified'),
