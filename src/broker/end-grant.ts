@@ -8,7 +8,8 @@ import {
 } from '../domain/grant.ts';
 import type { GrantId, PersonId } from '../domain/ids.ts';
 import type { Commitment, DecisionRecord } from '../ledger/events.ts';
-import { lockGrant, recordEnding } from '../store/grants.ts';
+import { recordEnding } from '../store/grant-changes.ts';
+import { lockGrant } from '../store/grants.ts';
 import { raiseLiveVersions } from '../store/live-grants.ts';
 import { lapseExtensionsOf } from '../store/requests.ts';
 import type { Tx } from '../store/transaction.ts';

@@ -5,7 +5,8 @@ import { newId, type DeviceId, type EventId, type GrantId } from '../domain/ids.
 import { canonicalJson, leafBytes } from '../ledger/canonical.ts';
 import { insertCredential, useProof } from '../store/credentials.ts';
 import { findDevice, type Device } from '../store/devices.ts';
-import { fixKey, lockGrant, type StoredGrant } from '../store/grants.ts';
+import { fixKey } from '../store/grant-changes.ts';
+import { lockGrant, type StoredGrant } from '../store/grants.ts';
 import type { Tx } from '../store/transaction.ts';
 import { RecordedRefusal, refusedByPolicy } from './command.ts';
 import type { BrokerContext, Caller } from './context.ts';

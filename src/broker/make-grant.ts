@@ -5,7 +5,7 @@ import { teamFor, type Profile } from '../domain/profile.ts';
 import type { PendingRequest } from '../domain/request.ts';
 import type { Terms } from '../domain/terms.ts';
 import { broker, type DecisionRecord } from '../ledger/events.ts';
-import { insertGrant } from '../store/grants.ts';
+import { insertGrant } from '../store/grant-changes.ts';
 import { raiseLiveVersions } from '../store/live-grants.ts';
 import { recordOutcome } from '../store/requests.ts';
 import type { NoticeKind } from '../store/notices.ts';

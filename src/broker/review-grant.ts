@@ -1,7 +1,8 @@
 import { LatchkeyError } from '../domain/errors.ts';
 import type { Grant, ReviewVerdict } from '../domain/grant.ts';
 import type { GrantId } from '../domain/ids.ts';
-import { lockGrant, recordReview } from '../store/grants.ts';
+import { recordReview } from '../store/grant-changes.ts';
+import { lockGrant } from '../store/grants.ts';
 import type { Tx } from '../store/transaction.ts';
 import type { BrokerContext, Caller } from './context.ts';
 import { reviewAlarms } from './make-grant.ts';

@@ -1,4 +1,4 @@
-import { nextDue } from '../store/grants.ts';
+import { nextDue } from '../store/due.ts';
 import type { BrokerContext } from './context.ts';
 import { raiseUnconfirmed, recordWhatIsDue, tidy } from './sweep.ts';
 

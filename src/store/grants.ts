@@ -1,16 +1,13 @@
 import {
   grantAt,
   type Ending,
-  type EndedGrant,
   type Grant,
   type GrantState,
-  type LiveGrant,
   type ReviewVerdict,
 } from '../domain/grant.ts';
 import type { DeviceId, GrantId, PersonId, RequestId, TenantId } from '../domain/ids.ts';
-import type { Commitment } from '../ledger/events.ts';
-import { bytes, clockSql, pageOf, withClock, type Listed, type Page, type Seen, type Values } from './listing.ts';
-import { nowSql, onceNowSql, post, row, rows, type Runner, type Tx } from './transaction.ts';
+import { clockSql, pageOf, withClock, type Listed, type Page, type Seen, type Values } from './listing.ts';
+import { nowSql, onceNowSql, row, rows, type Runner, type Tx } from './transaction.ts';
 
 /** A grant with what the store alone knows of it. */
 export interface StoredGrant {
@@ -93,100 +90,6 @@ export async function lockGrant(tx: Tx, id: GrantId): Promise<StoredGrant | null
   return locked && found;
 }
 
-/**
- * Writes a new grant and the devices it is good for; `startedAt` says that its beginning is recorded with it.
- * @returns those of the devices that are still enrolled.
- */
-export async function insertGrant(
-  tx: Tx,
-  grant: LiveGrant,
-  duration: number,
-  startedAt: Date | null,
-): Promise<Set<DeviceId>> {
-  const found = await rows<{ device: DeviceId }>(
-    tx,
-    'insert-grant',
-    `WITH made AS (
-       INSERT INTO grants (id, request, person, tenant, profile, scopes, duration, starts_at, expires_at, review_due_at,
-         started_at)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12)
-     )
-     INSERT INTO grant_devices (grant_id, device, position, expires_at)
-     SELECT $1, device, position, $9 FROM unnest($11::text[]) WITH ORDINALITY AS of (device, position)
-     JOIN devices d ON d.id = device AND d.unenrolled_at IS NULL
-     FOR SHARE OF d
-     RETURNING device`,
-    [
-      grant.id,
-      grant.request,
-      grant.person,
-      grant.tenant,
-      grant.profile,
-      grant.scopes,
-      duration,
-      grant.startsAt,
-      grant.expiresAt,
-      grant.review?.dueAt ?? null,
-      grant.devices,
-      startedAt,
-    ],
-  );
-  return new Set(found.map((each) => each.device));
-}
-
-/** Records that a scheduled grant has begun. */
-export async function recordStart(tx: Tx, id: GrantId, at: Date): Promise<void> {
-  await rows(tx, 'record-start', 'UPDATE grants SET started_at = $2 WHERE id = $1', [id, at]);
-}
-
-/** Moves a grant's end away. */
-export async function recordExtension(tx: Tx, id: GrantId, expiresAt: Date): Promise<void> {
-  await rows(
-    tx,
-    'record-extension',
-    `WITH extended AS (UPDATE grants SET expires_at = $2 WHERE id = $1)
-     UPDATE grant_devices SET expires_at = $2 WHERE grant_id = $1`,
-    [id, expiresAt],
-  );
-}
-
-/**
- * Records an ending before time.
- * @param reason a commitment to a person's words; the broker's own words go into `note` instead.
- */
-export async function recordEnding(
-  tx: Tx,
-  grant: EndedGrant & { readonly ending: Ending },
-  reason: Commitment | null,
-  note: string | null,
-): Promise<void> {
-  const { state, at, by } = grant.ending;
-  await rows(
-    tx,
-    'record-ending',
-    'UPDATE grants SET ending = $2, ended_at = $3, ended_by = $4, end_reason = $5, end_note = $6 WHERE id = $1',
-    [grant.id, state, at, by, bytes(reason), note],
-  );
-}
-
-/** Fixes the key of a grant at its first credential. */
-export function fixKey(tx: Tx, id: GrantId, thumbprint: string): void {
-  post(tx, 'fix-key', 'UPDATE grants SET key_thumbprint = $2 WHERE id = $1', [id, thumbprint]);
-}
-
-export async function recordReview(
-  tx: Tx,
-  id: GrantId,
-  review: { readonly by: PersonId; readonly verdict: ReviewVerdict; readonly at: Date },
-): Promise<void> {
-  await rows(
-    tx,
-    'record-review',
-    'UPDATE grants SET review_by = $2, review_verdict = $3, reviewed_at = $4 WHERE id = $1',
-    [id, review.by, review.verdict, review.at],
-  );
-}
-
 /** True when the person, under any of these ids, holds a grant whose review should have been done by now. */
 export async function hasOverdueReview(runner: Runner, persons: readonly PersonId[]): Promise<boolean> {
   const found = await row<{ overdue: boolean }>(
@@ -197,70 +100,6 @@ export async function hasOverdueReview(runner: Runner, persons: readonly PersonI
     [persons],
   );
   return found!.overdue;
-}
-
-/** Takes grants whose time has run out and says so on them. Skips what others hold: any number of brokers may sweep. */
-export async function expireDue(
-  tx: Tx,
-  limit: number,
-): Promise<{ id: GrantId; tenant: TenantId; expiresAt: Date; devices: DeviceId[]; now: Date }[]> {
-  return rows(
-    tx,
-    'expire-due',
-    `UPDATE grants SET expiry_recorded_at = ${nowSql}
-     WHERE id = ANY (ARRAY(
-       SELECT id FROM grants WHERE ending IS NULL AND expiry_recorded_at IS NULL AND expires_at <= ${onceNowSql}
-       ORDER BY expires_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
-     ))
-     RETURNING id, tenant, expires_at AS "expiresAt", expiry_recorded_at AS now,
-       (SELECT array_agg(d.device::text) FROM grant_devices d WHERE d.grant_id = grants.id) AS devices`,
-    [limit],
-  );
-}
-
-/** One grant that should have begun and is not recorded as begun, locked; null when there is none to be had. */
-export async function lockDueToStart(tx: Tx): Promise<StoredGrant | null> {
-  const found = await row<{ id: GrantId }>(
-    tx,
-    'lock-due-to-start',
-    `SELECT id FROM grants
-     WHERE started_at IS NULL AND ending IS NULL AND expiry_recorded_at IS NULL AND starts_at <= ${onceNowSql}
-       AND expires_at > ${nowSql}
-     ORDER BY starts_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED`,
-  );
-  return found && findGrant(tx, found.id);
-}
-
-/** Grants whose review is overdue and for which no such alarm was ever raised. */
-export async function findOverdueReviews(
-  tx: Tx,
-  limit: number,
-): Promise<{ id: GrantId; tenant: TenantId; person: PersonId; profile: string; now: Date }[]> {
-  return rows(
-    tx,
-    'find-overdue-reviews',
-    `SELECT g.id, g.tenant, g.person, g.profile, ${nowSql} AS now FROM grants g
-     WHERE review_due_at <= ${onceNowSql} AND review_due_at IS NOT NULL AND review_verdict IS NULL
-       AND NOT EXISTS (SELECT 1 FROM alarms a WHERE a.kind = 'review-overdue' AND a.subject = g.id)
-     ORDER BY review_due_at LIMIT $1 FOR NO KEY UPDATE OF g SKIP LOCKED`,
-    [limit],
-  );
-}
-
-/** When the next thing is due by the clock: a start, an end, a lapse or a review; with the database's own time. */
-export async function nextDue(runner: Runner): Promise<{ due: Date | null; now: Date }> {
-  const found = await row<{ due: Date | null; now: Date }>(
-    runner,
-    'next-due',
-    `SELECT least(
-       (SELECT min(expires_at) FROM grants WHERE ending IS NULL AND expiry_recorded_at IS NULL),
-       (SELECT min(starts_at) FROM grants WHERE started_at IS NULL AND ending IS NULL AND expiry_recorded_at IS NULL),
-       (SELECT min(lapses_at) FROM requests WHERE state = 'pending'),
-       (SELECT min(review_due_at) FROM grants WHERE review_due_at IS NOT NULL AND review_verdict IS NULL
-          AND review_due_at > ${onceNowSql})
-     ) AS due, ${nowSql} AS now`,
-  );
-  return found!;
 }
 
 const notEnded = 'x.ending IS NULL AND x.expiry_recorded_at IS NULL';

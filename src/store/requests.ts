@@ -13,7 +13,7 @@ import {
 import type { Narrow } from '../domain/terms.ts';
 import type { Commitment } from '../ledger/events.ts';
 import { bytes, clockSql, newest, pageOf, Values, withClock, type Listed, type Page, type Seen } from './listing.ts';
-import { nowSql, onceNowSql, post, row, rows, type Runner, type Tx } from './transaction.ts';
+import { nowSql, post, row, rows, type Runner, type Tx } from './transaction.ts';
 
 /** A request with what the store alone knows of it. */
 export interface StoredRequest {
@@ -172,20 +172,6 @@ export function insertDecision(
       decision.narrow && JSON.stringify(decision.narrow),
       decision.at,
     ],
-  );
-}
-
-/** Lapses pending requests whose time is up. Skips what others hold. */
-export async function lapseDue(tx: Tx, limit: number): Promise<{ id: RequestId; tenant: TenantId; now: Date }[]> {
-  return rows(
-    tx,
-    'lapse-due',
-    `UPDATE requests SET state = 'lapsed', decided_at = lapses_at
-     WHERE id = ANY (ARRAY(
-       SELECT id FROM requests WHERE state = 'pending' AND lapses_at <= ${onceNowSql}
-       ORDER BY lapses_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
-     )) RETURNING id, tenant, ${nowSql} AS now`,
-    [limit],
   );
 }
 

@@ -7,6 +7,8 @@ import { forgetExpired, useProof } from '../../src/store/credentials.ts';
 import { forgetStatements } from '../../src/store/device-statements.ts';
 import { findDevices, listDevices, recordErasure, recordUnenrolment } from '../../src/store/devices.ts';
 import { eraseDisclosuresOf, eraseLateDisclosures } from '../../src/store/disclosures.ts';
+import * as due from '../../src/store/due.ts';
+import * as changes from '../../src/store/grant-changes.ts';
 import * as grants from '../../src/store/grants.ts';
 import { findAnswer, releaseOldKey } from '../../src/store/idempotency.ts';
 import * as live from '../../src/store/live-grants.ts';
@@ -196,21 +198,21 @@ describe('a statement on the way of a request reads no more than it needs', () =
   });
 
   test('writing what has come of things', async () => {
-    await reads(20, (tx) => grants.recordStart(tx, ids[2]!, at));
-    await reads(20, (tx) => grants.recordExtension(tx, ids[1]!, new Date(Date.now() + 9e6)));
+    await reads(20, (tx) => changes.recordStart(tx, ids[2]!, at));
+    await reads(20, (tx) => changes.recordExtension(tx, ids[1]!, new Date(Date.now() + 9e6)));
     await reads(20, (tx) => requests.lapseExtensionsOf(tx, ids[1]!, at));
-    await reads(20, (tx) => grants.fixKey(tx, ids[1]!, 'key'));
+    await reads(20, (tx) => changes.fixKey(tx, ids[1]!, 'key'));
   });
 });
 
 describe('what the clock and the devices ask for, many times a second, reads what is due and no more', () => {
   const devices = Array.from({ length: 200 }, (_, n) => nth('dev', n + 1));
 
-  test('when the next thing is due', () => reads(100, (tx) => grants.nextDue(tx)));
-  test('grants that end', () => reads(400, (tx) => grants.expireDue(tx, 2_000)));
-  test('grants that begin', () => reads(200, (tx) => grants.lockDueToStart(tx)));
-  test('requests that lapse', () => reads(500, (tx) => requests.lapseDue(tx, 2_000)));
-  test('overdue reviews', () => reads(400, (tx) => grants.findOverdueReviews(tx, 2_000)));
+  test('when the next thing is due', () => reads(100, (tx) => due.nextDue(tx)));
+  test('grants that end', () => reads(400, (tx) => due.expireDue(tx, 2_000)));
+  test('grants that begin', () => reads(200, (tx) => due.lockDueToStart(tx)));
+  test('requests that lapse', () => reads(500, (tx) => due.lapseDue(tx, 2_000)));
+  test('overdue reviews', () => reads(400, (tx) => due.findOverdueReviews(tx, 2_000)));
   test('lists that changed', () => reads(200, (tx) => live.recentVersions(tx, 20)));
   test('the lists of devices', () => reads(aFew, (tx) => live.readLiveLists(tx, devices)));
   test('raising their versions', () => reads(aFew, (tx) => live.raiseLiveVersions(tx, devices)));
