@@ -4,12 +4,13 @@ import { randomUUID } from 'node:crypto';
 import { LatchkeyError } from '../domain/errors.ts';
 import type { Caller } from '../broker/context.ts';
 import type { DeviceId } from '../domain/ids.ts';
+import { answerProblem } from './answer-problem.ts';
 import { authenticateDevice, authenticatePerson, looksLikeDevice } from './authenticate.ts';
-import { hasBody, readFormBody, readJsonBody, requireStorable } from './body.ts';
+import { readFormBody, readJsonBody, requireStorable } from './body.ts';
+import { logWhenDone } from './call-log.ts';
 import type { HttpContext } from './context.ts';
 import { createGate, type Gate } from './gate.ts';
 import { idempotencyOf } from './idempotency.ts';
-import { oauthErrorOf, problemOf, statusOf } from './problems.ts';
 import { createRateLimiter, networkOf } from './rate-limit.ts';
 import type { Call, Route } from './route.ts';
 import { apiRoutes } from './routes/index.ts';
@@ -179,73 +180,4 @@ async function authenticate(context: HttpContext, route: Route, request: Request
     if (error instanceof LatchkeyError && error.code === 'unauthenticated') limits.address(address);
     throw error;
   }
-}
-
-function answerProblem(context: HttpContext, error: unknown, request: Request, response: Response): void {
-  const known = asKnown(error);
-  response.locals.error = known;
-  if (known.code === 'internal') {
-    context.log.error(
-      { requestId: response.locals.requestId as string, error: describe(error) },
-      'a call failed by our own fault',
-    );
-  }
-  if (response.headersSent || response.destroyed) {
-    response.destroy();
-    return;
-  }
-  const status = statusOf[known.code];
-  const oauth = request.path.startsWith('/oauth2/');
-  if (known.code === 'unauthenticated' && !oauth) response.set('WWW-Authenticate', 'Bearer error="invalid_token"');
-  const retryAfter = known.retryAfter ?? (status === 503 ? 1 : undefined);
-  if (retryAfter !== undefined) response.set('Retry-After', String(retryAfter));
-  // What was not read of a body would be taken for the next call.
-  if (hasBody(request) && !request.complete) response.set('Connection', 'close');
-  response.status(status).set('Cache-Control', 'no-store');
-  if (oauth) response.json(oauthErrorOf(known));
-  else response.type('application/problem+json').send(JSON.stringify(problemOf(known)));
-}
-
-/** What is no failure of ours to foresee is a bug: its detail is for the log. Express's own refusals are the caller's. */
-function asKnown(error: unknown): LatchkeyError {
-  if (error instanceof LatchkeyError) return error;
-  const status = (error as { status?: unknown } | null)?.status;
-  if (status === 400) return new LatchkeyError('invalid-request', 'the address is not well formed');
-  return new LatchkeyError('internal', 'something went wrong on our side; the request id helps to find out what');
-}
-
-function describe(error: unknown): object {
-  if (!(error instanceof Error)) return { value: typeof error };
-  const { name, message, stack } = error;
-  const { code, constraint } = error as { code?: unknown; constraint?: unknown };
-  return { name, message, code, constraint, stack };
-}
-
-function logWhenDone(context: HttpContext, request: Request, response: Response): void {
-  const started = performance.now();
-  response.once('close', () => {
-    const { requestId, route, who, error } = response.locals as Record<string, unknown>;
-    const known = error instanceof LatchkeyError ? error : null;
-    context.log.info(
-      {
-        requestId,
-        method: request.method,
-        route: route ?? null,
-        status: response.statusCode,
-        ms: Math.round((performance.now() - started) * 10) / 10,
-        ...(who !== undefined && { who }),
-        ...(known && { code: known.code, detail: loggable(known), cause: causeOf(known) }),
-      },
-      'call',
-    );
-  });
-}
-
-/** What is said of a malformed call quotes it, and so may hold anything: it is for the caller alone. */
-function loggable(error: LatchkeyError): string | undefined {
-  return error.code === 'invalid-request' ? undefined : error.detail;
-}
-
-function causeOf(error: LatchkeyError): string | undefined {
-  return error.cause instanceof Error ? error.cause.message : undefined;
 }

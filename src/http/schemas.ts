@@ -1,4 +1,4 @@
-import { Type, type TSchema } from 'typebox';
+import { Type, type TProperties, type TSchema } from 'typebox';
 import { idPattern, type Id, type IdKind } from '../domain/ids.ts';
 import { durationPattern } from '../domain/duration.ts';
 import { dataClasses } from '../domain/profile.ts';
@@ -281,4 +281,7 @@ export const paging = {
   cursor: Type.Optional(Type.String({ maxLength: 100, description: 'what `next` said' })),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
 };
+
+/** The parameters of a query: these and no others. */
+export const queryOf = <P extends TProperties>(parameters: P) => Type.Object(parameters, closed);
 export { oneOf, nullable };

@@ -1,10 +1,4 @@
-import {
-  grantAt,
-  type Ending,
-  type Grant,
-  type GrantState,
-  type ReviewVerdict,
-} from '../domain/grant.ts';
+import { grantAt, type Ending, type Grant, type GrantState, type ReviewVerdict } from '../domain/grant.ts';
 import type { DeviceId, GrantId, PersonId, RequestId, TenantId } from '../domain/ids.ts';
 import { clockSql, pageOf, withClock, type Listed, type Page, type Seen, type Values } from './listing.ts';
 import { nowSql, onceNowSql, row, rows, type Runner, type Tx } from './transaction.ts';

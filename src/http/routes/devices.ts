@@ -10,13 +10,12 @@ import { findDevice, listDevices } from '../../store/devices.ts';
 import { findTenant, listTenants } from '../../store/tenants.ts';
 import type { HttpContext } from '../context.ts';
 import { deviceExample, tenantExample } from '../examples.ts';
-import { listed, pageOf } from '../lists.ts';
+import { listed, pageAnswer, pageOf, whatOneMaySee } from '../lists.ts';
 import { route, type Route } from '../route.ts';
 import * as schemas from '../schemas.ts';
 import { showDevice } from '../show.ts';
 import { personActor } from './read.ts';
 
-const closed = { additionalProperties: false };
 const deviceParams = Type.Object({ id: schemas.id('device') });
 const tenantParams = Type.Object({ slug: schemas.Slug });
 
@@ -56,15 +55,9 @@ export function deviceRoutes(context: HttpContext): Route[] {
       tag: 'Tenants and devices',
       summary: 'Tenants that you may see',
       audience: 'person',
-      rule: 'filtered to what policy lets the caller see; 403 where they have no part',
-      query: Type.Object({ ...schemas.paging }, closed),
-      answers: {
-        200: {
-          description: 'a page, newest first',
-          schema: schemas.listOf(schemas.TenantShape),
-          example: { items: [tenantExample], next: null },
-        },
-      },
+      rule: whatOneMaySee,
+      query: schemas.queryOf({ ...schemas.paging }),
+      answers: pageAnswer(schemas.TenantShape, tenantExample),
       problems: ['invalid-request', 'not-permitted'],
       async handle({ caller, query }) {
         const slugs = tenantsInList(broker, caller, 'tenants');
@@ -183,22 +176,13 @@ export function deviceRoutes(context: HttpContext): Route[] {
       tag: 'Tenants and devices',
       summary: 'Devices that you may see',
       audience: 'person',
-      rule: 'filtered to what policy lets the caller see; 403 where they have no part',
-      query: Type.Object(
-        {
-          tenant: Type.Optional(schemas.TenantRef),
-          q: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: 'part of a name, id or fact' })),
-          ...schemas.paging,
-        },
-        closed,
-      ),
-      answers: {
-        200: {
-          description: 'a page, newest first',
-          schema: schemas.listOf(schemas.DeviceShape),
-          example: { items: [deviceExample], next: null },
-        },
-      },
+      rule: whatOneMaySee,
+      query: schemas.queryOf({
+        tenant: Type.Optional(schemas.TenantRef),
+        q: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: 'part of a name, id or fact' })),
+        ...schemas.paging,
+      }),
+      answers: pageAnswer(schemas.DeviceShape, deviceExample),
       problems: ['invalid-request', 'not-permitted'],
       async handle({ caller, query }) {
         const slugs = tenantsInList(broker, caller, 'devices');
@@ -241,7 +225,7 @@ export function deviceRoutes(context: HttpContext): Route[] {
       audience: 'person-or-device',
       rule: 'the device itself; of persons, policy decides: `unenrol-devices`',
       params: deviceParams,
-      query: Type.Object({ erase: Type.Optional(schemas.oneOf(['true', 'false'] as const)) }, closed),
+      query: schemas.queryOf({ erase: Type.Optional(schemas.oneOf(['true', 'false'] as const)) }),
       answers: { 204: { description: 'it has left its grants, and its key is refused from now on' } },
       problems: ['invalid-request', 'not-permitted', 'not-found', 'conflict'],
       async handle({ caller, device, params, query }) {

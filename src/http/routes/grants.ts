@@ -17,7 +17,7 @@ import { fixedTenant } from '../../store/tenants.ts';
 import type { Tx } from '../../store/transaction.ts';
 import type { HttpContext } from '../context.ts';
 import { grantExample, requestExample } from '../examples.ts';
-import { listed, pageOf } from '../lists.ts';
+import { listed, pageAnswer, pageOf, whatOneMaySee } from '../lists.ts';
 import { route, type Answer, type Route } from '../route.ts';
 import * as schemas from '../schemas.ts';
 import { showGrants, showRequest } from '../show.ts';
@@ -55,24 +55,15 @@ export function grantRoutes(context: HttpContext): Route[] {
       tag: 'Grants',
       summary: 'Grants of your own, or that you may see',
       audience: 'person',
-      rule: 'filtered to what policy lets the caller see; 403 where they have no part',
-      query: Type.Object(
-        {
-          state: Type.Optional(Type.Array(oneOf(grantStates), { maxItems: 10 })),
-          view: Type.Optional(oneOf(['mine', 'all'] as const)),
-          device: Type.Optional(schemas.id('device')),
-          tenant: Type.Optional(schemas.TenantRef),
-          ...schemas.paging,
-        },
-        { additionalProperties: false },
-      ),
-      answers: {
-        200: {
-          description: 'a page, newest first',
-          schema: schemas.listOf(schemas.GrantShape),
-          example: { items: [grantExample], next: null },
-        },
-      },
+      rule: whatOneMaySee,
+      query: schemas.queryOf({
+        state: Type.Optional(Type.Array(oneOf(grantStates), { maxItems: 10 })),
+        view: Type.Optional(oneOf(['mine', 'all'] as const)),
+        device: Type.Optional(schemas.id('device')),
+        tenant: Type.Optional(schemas.TenantRef),
+        ...schemas.paging,
+      }),
+      answers: pageAnswer(schemas.GrantShape, grantExample),
       problems: ['invalid-request', 'not-permitted'],
       async handle({ caller, query }) {
         const { view = 'mine', state: states = [], device = null, tenant = null } = query;

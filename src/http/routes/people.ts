@@ -12,13 +12,12 @@ import { findPerson, linkPersons, namesOf } from '../../store/persons.ts';
 import { databaseNow } from '../../store/transaction.ts';
 import type { HttpContext } from '../context.ts';
 import { alarmExample, noticeExample, requestExample } from '../examples.ts';
-import { listed, pageOf } from '../lists.ts';
+import { listed, pageAnswer, pageOf } from '../lists.ts';
 import { route, type Route } from '../route.ts';
 import * as schemas from '../schemas.ts';
 import { showAlarm, showNotice } from '../show.ts';
 import { personActor } from './read.ts';
 
-const closed = { additionalProperties: false };
 const everyone = 'anyone signed in, about themselves';
 
 export function peopleRoutes(context: HttpContext): Route[] {
@@ -101,14 +100,8 @@ export function peopleRoutes(context: HttpContext): Route[] {
       summary: 'What you must be told',
       audience: 'person',
       rule: everyone,
-      query: Type.Object({ ...schemas.paging }, closed),
-      answers: {
-        200: {
-          description: 'a page, newest first',
-          schema: schemas.listOf(schemas.NoticeShape),
-          example: { items: [noticeExample], next: null },
-        },
-      },
+      query: schemas.queryOf({ ...schemas.paging }),
+      answers: pageAnswer(schemas.NoticeShape, noticeExample),
       problems: ['invalid-request'],
       async handle({ caller, query }) {
         const to = { person: caller.id, teams: caller.teams };
@@ -129,17 +122,8 @@ export function peopleRoutes(context: HttpContext): Route[] {
       summary: 'What somebody should look into',
       audience: 'person',
       rule: 'filtered to what policy lets the caller see: leads, operators, auditors; a tenant’s own for its approvers',
-      query: Type.Object(
-        { state: Type.Optional(schemas.oneOf(['open', 'closed'] as const)), ...schemas.paging },
-        closed,
-      ),
-      answers: {
-        200: {
-          description: 'a page, newest first',
-          schema: schemas.listOf(schemas.AlarmShape),
-          example: { items: [alarmExample], next: null },
-        },
-      },
+      query: schemas.queryOf({ state: Type.Optional(schemas.oneOf(['open', 'closed'] as const)), ...schemas.paging }),
+      answers: pageAnswer(schemas.AlarmShape, alarmExample),
       problems: ['invalid-request', 'not-permitted'],
       async handle({ caller, query }) {
         const slugs = tenantsInList(broker, caller, 'alarms');

@@ -1,22 +1,24 @@
 import { Type } from 'typebox';
-import { runCommand } from '../../broker/command.ts';
+import { runCommand, type Idempotency } from '../../broker/command.ts';
 import { cancelRequest } from '../../broker/cancel-request.ts';
+import type { Journal } from '../../broker/journal.ts';
 import { decideRequest } from '../../broker/decide-request.ts';
 import { decidingTeams } from '../../broker/people.ts';
 import { requestAccess } from '../../broker/request-access.ts';
 import { requireVisible, seenInList } from '../../broker/see.ts';
 import { LatchkeyError, invalid } from '../../domain/errors.ts';
 import type { RequestId } from '../../domain/ids.ts';
-import { requestStates } from '../../domain/request.ts';
+import { requestStates, type AccessRequest } from '../../domain/request.ts';
 import type { Narrow } from '../../domain/terms.ts';
 import { findRequest, listApprovable, listRequests, type StoredRequest } from '../../store/requests.ts';
 import { aliasesOf, namesOf } from '../../store/persons.ts';
 import { fixedTenant } from '../../store/tenants.ts';
+import type { Tx } from '../../store/transaction.ts';
 import type { Caller } from '../../broker/context.ts';
 import type { HttpContext } from '../context.ts';
 import { requestExample } from '../examples.ts';
-import { listed, pageOf } from '../lists.ts';
-import { route, type Route } from '../route.ts';
+import { listed, pageAnswer, pageOf, whatOneMaySee } from '../lists.ts';
+import { route, type Answer, type Route } from '../route.ts';
 import * as schemas from '../schemas.ts';
 import { showRequest, showRequests } from '../show.ts';
 import { personActor, readDuration, readTime } from './read.ts';
@@ -39,6 +41,17 @@ export function requestRoutes(context: HttpContext): Route[] {
     return stored;
   };
 
+  /** Runs a use case on a request and answers with the request as it then stands. */
+  const onRequest = (
+    caller: Caller,
+    idempotency: Idempotency | null,
+    work: (tx: Tx, journal: Journal) => Promise<AccessRequest>,
+  ): Promise<Answer> =>
+    runCommand(broker, { actor: personActor(caller), idempotency }, async (tx, journal) => ({
+      status: 200,
+      body: await showRequest(tx, await work(tx, journal)),
+    }));
+
   return [
     route({
       method: 'post',
@@ -48,7 +61,7 @@ export function requestRoutes(context: HttpContext): Route[] {
       summary: 'Ask for access',
       audience: 'person',
       rule: 'policy decides: `request` on every device, all or nothing',
-      query: Type.Object({ dryRun: Type.Optional(oneOf(['true', 'false'] as const)) }, { additionalProperties: false }),
+      query: schemas.queryOf({ dryRun: Type.Optional(oneOf(['true', 'false'] as const)) }),
       body: schemas.AccessWish,
       bodyExample: {
         profile: 'remediate',
@@ -93,23 +106,14 @@ export function requestRoutes(context: HttpContext): Route[] {
       tag: 'Requests',
       summary: 'Requests of your own, that you may decide, or that you may see',
       audience: 'person',
-      rule: 'filtered to what policy lets the caller see; 403 where they have no part',
-      query: Type.Object(
-        {
-          state: Type.Optional(Type.Array(oneOf(requestStates), { maxItems: 10 })),
-          view: Type.Optional(oneOf(['mine', 'approvable', 'all'] as const)),
-          tenant: Type.Optional(schemas.TenantRef),
-          ...schemas.paging,
-        },
-        { additionalProperties: false },
-      ),
-      answers: {
-        200: {
-          description: 'a page, newest first',
-          schema: schemas.listOf(schemas.RequestShape),
-          example: { items: [requestExample], next: null },
-        },
-      },
+      rule: whatOneMaySee,
+      query: schemas.queryOf({
+        state: Type.Optional(Type.Array(oneOf(requestStates), { maxItems: 10 })),
+        view: Type.Optional(oneOf(['mine', 'approvable', 'all'] as const)),
+        tenant: Type.Optional(schemas.TenantRef),
+        ...schemas.paging,
+      }),
+      answers: pageAnswer(schemas.RequestShape, requestExample),
       problems: ['invalid-request', 'not-permitted'],
       async handle({ caller, query }) {
         const { view = 'mine', state: states = [], tenant = null } = query;
@@ -139,10 +143,9 @@ export function requestRoutes(context: HttpContext): Route[] {
       audience: 'person',
       rule: 'the requester, and whoever policy lets see requests of that tenant',
       params,
-      query: Type.Object(
-        { wait: Type.Optional(Type.Integer({ minimum: 0, maximum: longestWait, description: 'seconds' })) },
-        { additionalProperties: false },
-      ),
+      query: schemas.queryOf({
+        wait: Type.Optional(Type.Integer({ minimum: 0, maximum: longestWait, description: 'seconds' })),
+      }),
       answers: { 200: answer },
       problems: ['invalid-request', 'not-found'],
       async handle({ caller, params, query, request: call }) {
@@ -187,10 +190,9 @@ export function requestRoutes(context: HttpContext): Route[] {
           narrow: body.narrow && Object.keys(body.narrow).length > 0 ? readNarrow(body.narrow) : null,
         };
         if (say.verdict === 'deny' && say.narrow) throw invalid('/narrow', 'only an approval can narrow');
-        return runCommand(broker, { actor: personActor(caller), idempotency }, async (tx, journal) => {
-          const request = await decideRequest(broker, tx, journal, caller, params.id, say);
-          return { status: 200, body: await showRequest(tx, request) };
-        });
+        return onRequest(caller, idempotency, (tx, journal) =>
+          decideRequest(broker, tx, journal, caller, params.id, say),
+        );
       },
     }),
 
@@ -207,10 +209,7 @@ export function requestRoutes(context: HttpContext): Route[] {
       answers: { 200: answer },
       problems: ['invalid-request', 'not-permitted', 'not-found', 'conflict'],
       async handle({ caller, params, idempotency }) {
-        return runCommand(broker, { actor: personActor(caller), idempotency }, async (tx, journal) => {
-          const request = await cancelRequest(broker, tx, journal, caller, params.id);
-          return { status: 200, body: await showRequest(tx, request) };
-        });
+        return onRequest(caller, idempotency, (tx, journal) => cancelRequest(broker, tx, journal, caller, params.id));
       },
     }),
   ];

@@ -4,7 +4,7 @@ import { namesOf } from '../../store/persons.ts';
 import { listSessions, sessionStates } from '../../store/sessions.ts';
 import type { HttpContext } from '../context.ts';
 import { sessionExample } from '../examples.ts';
-import { listed, pageOf } from '../lists.ts';
+import { listed, pageAnswer, pageOf } from '../lists.ts';
 import { route, type Route } from '../route.ts';
 import * as schemas from '../schemas.ts';
 import { showSession } from '../show.ts';
@@ -23,22 +23,13 @@ export function sessionRoutes(context: HttpContext): Route[] {
       summary: 'Sessions at devices, as the devices tell of them',
       audience: 'person',
       rule: 'those of grants that policy lets the caller see, and their own; 403 where they have no part',
-      query: Type.Object(
-        {
-          state: Type.Optional(Type.Array(schemas.oneOf(sessionStates), { maxItems: 10 })),
-          grant: Type.Optional(schemas.id('grant')),
-          device: Type.Optional(schemas.id('device')),
-          ...schemas.paging,
-        },
-        { additionalProperties: false },
-      ),
-      answers: {
-        200: {
-          description: 'a page, newest first',
-          schema: schemas.listOf(schemas.SessionShape),
-          example: { items: [sessionExample], next: null },
-        },
-      },
+      query: schemas.queryOf({
+        state: Type.Optional(Type.Array(schemas.oneOf(sessionStates), { maxItems: 10 })),
+        grant: Type.Optional(schemas.id('grant')),
+        device: Type.Optional(schemas.id('device')),
+        ...schemas.paging,
+      }),
+      answers: pageAnswer(schemas.SessionShape, sessionExample),
       problems: ['invalid-request', 'not-permitted'],
       async handle({ caller, query }) {
         const { state: states = [], grant = null, device = null } = query;

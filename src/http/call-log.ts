@@ -1,0 +1,33 @@
+import type { Request, Response } from 'express';
+import { LatchkeyError } from '../domain/errors.ts';
+import type { HttpContext } from './context.ts';
+
+/** Logs one line for a call once it has been answered, or its caller is gone. */
+export function logWhenDone(context: HttpContext, request: Request, response: Response): void {
+  const started = performance.now();
+  response.once('close', () => {
+    const { requestId, route, who, error } = response.locals as Record<string, unknown>;
+    const known = error instanceof LatchkeyError ? error : null;
+    context.log.info(
+      {
+        requestId,
+        method: request.method,
+        route: route ?? null,
+        status: response.statusCode,
+        ms: Math.round((performance.now() - started) * 10) / 10,
+        ...(who !== undefined && { who }),
+        ...(known && { code: known.code, detail: loggable(known), cause: causeOf(known) }),
+      },
+      'call',
+    );
+  });
+}
+
+/** What is said of a malformed call quotes it, and so may hold anything: it is for the caller alone. */
+function loggable(error: LatchkeyError): string | undefined {
+  return error.code === 'invalid-request' ? undefined : error.detail;
+}
+
+function causeOf(error: LatchkeyError): string | undefined {
+  return error.cause instanceof Error ? error.cause.message : undefined;
+}
