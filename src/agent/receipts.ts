@@ -1,4 +1,4 @@
-import { decodeBase64 } from '../ledger/base64.ts';
+import { decodeBase64 } from '../domain/base64.ts';
 import {
   longestReceipt,
   receiptVerifier,
@@ -40,7 +40,7 @@ export interface LedgerPlace {
  */
 export type ReceiptCheck = (
   headers: readonly string[] | undefined,
-  credential: { readonly jwt: string; readonly claims: ReceiptClaims },
+  credential: { readonly hash: string; readonly claims: ReceiptClaims },
 ) => LedgerPlace;
 
 const longestHeader = Math.ceil(longestReceipt / 3) * 4;
@@ -52,11 +52,11 @@ const longestHeader = Math.ceil(longestReceipt / 3) * 4;
  */
 export function createReceiptCheck(options: ReceiptOptions): ReceiptCheck {
   const verify = verifierOf(options);
-  return (headers, { jwt, claims }) => {
+  return (headers, { hash, claims }) => {
     if (headers === undefined || headers.length === 0) {
       throw new Refusal('no-receipt', 'the credential comes without the receipt that it is in the ledger');
     }
-    const verdict = verify({ text: readHeader(headers), jwt, claims });
+    const verdict = verify({ text: readHeader(headers), hash, claims });
     if (!verdict.ok) throw bad(verdict.reason);
     const { size, root } = verdict.checkpoint;
     return { index: verdict.index, checkpoint: { size, root: Buffer.from(root).toString('base64url') } };
@@ -84,18 +84,22 @@ function readHeader(headers: readonly string[]): string {
   const [header, another] = headers;
   if (header === undefined || another !== undefined) throw bad('there is more than one');
   if (header.length > longestHeader) throw bad(`it is longer than ${longestReceipt} bytes`);
-  const bytes = decode(header);
-  const text = bytes.toString('utf8');
-  if (!Buffer.from(text, 'utf8').equals(bytes)) throw bad('it is not UTF-8');
-  return text;
+  return readUtf8(decode(header));
 }
 
 function decode(header: string): Buffer {
+  const bytes = decodeBase64(header);
+  if (bytes === null) throw bad('the header is not base64');
+  return bytes;
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function readUtf8(bytes: Buffer): string {
   try {
-    return decodeBase64(header, 'the header');
-  } catch (error) {
-    if (error instanceof Malformed) throw bad(error.message);
-    throw error;
+    return utf8.decode(bytes);
+  } catch {
+    throw bad('it is not UTF-8');
   }
 }
 

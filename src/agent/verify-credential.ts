@@ -84,25 +84,45 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   return {
     async verifyCredential(presented) {
-      const { token, claims, credential } = await identify(presented);
-      const place = locate(presented.receipt, { jwt: token, claims: receiptClaims(claims, options) });
+      const { claims, credential } = identify(presented, await requireSignature(presented));
+      const place = locate(presented.receipt, { hash: credential, claims: receiptClaims(claims, options) });
       receipted.use(credential, clock(), claims.exp * 1_000);
       return { ...claims, credential, place, live: admit(claims, presented.scope, claims) };
     },
     async verifyCall(presented) {
-      const { claims, credential } = await identify(presented);
+      const { claims, credential } = identify(presented, await requireSignature(presented));
       const subject = receipted.has(credential, clock()) ? claims : null;
       return { ...claims, credential, live: admit(claims, presented.scope, subject) };
     },
   };
 
-  async function identify(presented: PresentedCall): Promise<Identified> {
-    const token = requireCredential(presented.authorization);
-    const jws = await requireSignature(token, options);
+  /**
+   * A key verifies only what it may sign: the statement key makes no credential. A key that the broker has retired from
+   * its list is no key, even while the copy of the key set still has it.
+   */
+  async function requireSignature({ authorization }: PresentedCall): Promise<SignedToken> {
+    const token = requireCredential(authorization);
+    const jws = readToken(token);
+    const { alg, typ, kid } = jws.header;
+    if (alg !== 'ES256' || kid === undefined) throw bad("the credential's `alg` is not `ES256`, or it names no key");
+    const { keys } = options;
+    // Only an id that the broker has named may cause a fetch: strangers who make up ids make no traffic.
+    const key = liveGrants.current()?.keys.has(kid) ? await keys.find(kid) : keys.peek(kid);
+    if (!key && !keys.isFresh()) throw stale();
+    if (!key) throw bad('the credential is signed with an unknown key');
+    if (!hasEs256Signature(token, key.key)) throw bad("the credential's signature does not verify");
+    const mayCredit = key.types.has(credentialType) && liveGrants.current()?.keys.has(kid) !== false;
+    if (typ === credentialType && !mayCredit) throw bad('the credential is signed with a key that may not sign one');
+    return { token, jws };
+  }
+
+  function identify(presented: PresentedCall, { token, jws }: SignedToken): Identified {
     requireType(jws);
-    const claims = readCredentialClaims(jws.payload, { ...options, now: clock() });
-    await requireProof(token, claims, presented);
-    return { token, claims, credential: hash('sha256', token, 'base64url') };
+    const { issuer, device, tenant } = options;
+    const claims = readCredentialClaims(jws.payload, { issuer, device, tenant, now: clock() });
+    const credential = hash('sha256', token, 'base64url');
+    requireProof(credential, claims, presented);
+    return { claims, credential };
   }
 
   function admit(claims: CredentialClaims, scope: string | null, subject: RefusalSubject | null): LiveGrant {
@@ -112,13 +132,13 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return live;
   }
 
-  async function requireProof(token: string, claims: CredentialClaims, presented: PresentedCall): Promise<void> {
-    const verdict = await verifyDpopProof({
+  function requireProof(credential: string, claims: CredentialClaims, presented: PresentedCall): void {
+    const verdict = verifyDpopProof({
       proof: presented.proof,
       method: presented.method,
       url: presented.url,
       now: clock(),
-      accessToken: token,
+      ath: credential,
       expectedThumbprint: claims.jkt,
       // Before the first list there is no start to compare with, and no grant to use either.
       notBefore: liveGrants.startedAt() ?? 0,
@@ -139,9 +159,15 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 }
 
-interface Identified {
+/** A token whose signature is verified. */
+interface SignedToken {
   readonly token: string;
+  readonly jws: CompactJws;
+}
+
+interface Identified {
   readonly claims: CredentialClaims;
+  /** base64url SHA-256 of the token. */
   readonly credential: string;
 }
 
@@ -152,41 +178,30 @@ function receiptClaims(claims: CredentialClaims, { device, tenant }: VerifierOpt
 }
 
 function requireCredential(authorization: readonly string[] | undefined): string {
-  const [, token] = /^DPoP ([^\s,]+)$/i.exec(authorization?.length === 1 ? authorization[0]! : '') ?? [];
-  if (token === undefined) throw new Refusal('no-credential', 'the call brings no credential as `DPoP`');
+  const header = authorization?.length === 1 ? authorization[0]! : '';
+  const token = header.slice(scheme.length);
+  const isOne = header.slice(0, scheme.length).toLowerCase() === scheme && token !== '' && !/[\s,]/.test(token);
+  if (!isOne) throw new Refusal('no-credential', 'the call brings no credential as `DPoP`');
   return token;
 }
 
-/**
- * A key verifies only what it may sign: the statement key makes no credential. A key that the broker has retired from
- * its list is no key, even while the copy of the key set still has it.
- */
-async function requireSignature(token: string, { keys, liveGrants }: VerifierOptions): Promise<CompactJws> {
-  const bad = (why: string) => new Refusal('bad-signature', why);
-  const jws = readToken(token, bad);
-  const { alg, typ, kid } = jws.header;
-  if (alg !== 'ES256' || kid === undefined) throw bad("the credential's `alg` is not `ES256`, or it names no key");
-  // Only an id that the broker has named may cause a fetch: strangers who make up ids make no traffic.
-  const key = liveGrants.current()?.keys.has(kid) ? await keys.find(kid) : keys.peek(kid);
-  if (!key && !keys.isFresh()) throw stale();
-  if (!key) throw bad('the credential is signed with an unknown key');
-  if (!hasEs256Signature(token, key.key)) throw bad("the credential's signature does not verify");
-  const mayCredit = key.types.has(credentialType) && liveGrants.current()?.keys.has(kid) !== false;
-  if (typ === credentialType && !mayCredit) throw bad('the credential is signed with a key that may not sign one');
-  return jws;
-}
+const scheme = 'dpop ';
 
 function stale(about: RefusalSubject | null = null): Refusal {
   return new Refusal('stale-live-grants', 'the device has not heard from its broker for too long', about);
 }
 
-function readToken(token: string, bad: (why: string) => Refusal): CompactJws {
+function readToken(token: string): CompactJws {
   try {
     return requireCanonicalCompactJws(token, { maxLength });
   } catch (error) {
     if (error instanceof CompactJwsError) throw bad(error.message);
     throw error;
   }
+}
+
+function bad(why: string): Refusal {
+  return new Refusal('bad-signature', why);
 }
 
 function requireType({ header }: CompactJws): void {

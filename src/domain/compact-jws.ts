@@ -1,3 +1,4 @@
+import { decodeBase64url } from './base64.ts';
 import { parseStrictJson } from './strict-json.ts';
 
 /** A JSON object as it was read: own members only, nothing inherited counts. */
@@ -40,19 +41,47 @@ export function requireCanonicalCompactJws(text: string, options: CompactJwsOpti
   const parts = text.split('.', 6);
   if (parts.length === 5) throw new CompactJwsError('an encrypted token is not accepted');
   if (parts.length !== 3) throw new CompactJwsError('the token does not have three parts');
-  const [header, payload] = parts.map((part, index) => decodePart(part, partNames[index]!)) as [Buffer, Buffer, Buffer];
-  return { header: checkHeader(readObject(header, 'header'), options), payload: readObject(payload, 'payload') };
+  const [header, payload, signature] = parts as [string, string, string];
+  decodePart(signature, 'signature');
+  const bytes = decodePart(payload, 'payload');
+  return { header: readHeader(header, options), payload: readObject(bytes, 'payload') };
 }
 
-const partNames = ['header', 'payload', 'signature'] as const;
-type PartName = (typeof partNames)[number];
+type PartName = 'header' | 'payload' | 'signature';
+
+/**
+ * Headers that were read before, by their base64url: a key writes the same one each time, and what a header says follows
+ * from its text alone. INVARIANT: frozen, since many tokens share one.
+ */
+const knownHeaders = new Map<string, CompactJws['header']>();
+const maxKnownHeaders = 256;
+const longestKnownHeader = 1_024;
+
+function readHeader(part: string, { allowJwk = false }: CompactJwsOptions): CompactJws['header'] {
+  const header = knownHeaders.get(part) ?? learnHeader(decodePart(part, 'header'));
+  if (!allowJwk && Object.hasOwn(header, 'jwk')) {
+    throw new CompactJwsError('a token that brings its own key in `jwk` is not accepted');
+  }
+  return header;
+}
+
+function learnHeader(bytes: Buffer): CompactJws['header'] {
+  const header = freeze(checkHeader(readObject(bytes, 'header')));
+  if (bytes.length > longestKnownHeader) return header;
+  // Encoded anew, or the part would keep the whole token that it was cut from.
+  knownHeaders.set(bytes.toString('base64url'), header);
+  if (knownHeaders.size > maxKnownHeaders) knownHeaders.delete(knownHeaders.keys().next().value!);
+  return header;
+}
+
+function freeze<T extends object>(value: T): T {
+  for (const member of Object.values(value)) if (typeof member === 'object' && member !== null) freeze(member);
+  return Object.freeze(value);
+}
 
 function decodePart(part: string, name: PartName): Buffer {
-  const bytes = Buffer.from(part, 'base64url');
-  // Node's decoder takes padding, the other alphabet, whitespace and stray bits: only what encodes back is canonical.
-  if (bytes.length === 0 || bytes.toString('base64url') !== part) {
-    throw new CompactJwsError(`the token's ${name} is not canonical base64url`);
-  }
+  const bytes = decodeBase64url(part);
+  if (bytes === null || bytes.length === 0) throw new CompactJwsError(`the token's ${name} is not canonical base64url`);
   return bytes;
 }
 
@@ -72,12 +101,9 @@ function readObject(bytes: Buffer, name: PartName): JsonObject {
   return value as JsonObject;
 }
 
-function checkHeader(header: JsonObject, { allowJwk = false }: CompactJwsOptions): CompactJws['header'] {
+function checkHeader(header: JsonObject): CompactJws['header'] {
   const refused = refusedMembers.find((member) => Object.hasOwn(header, member));
   if (refused !== undefined) throw new CompactJwsError(`a token with \`${refused}\` in its header is not accepted`);
-  if (!allowJwk && Object.hasOwn(header, 'jwk')) {
-    throw new CompactJwsError('a token that brings its own key in `jwk` is not accepted');
-  }
   if (!isText(ownMember(header, 'alg'))) throw new CompactJwsError("the token's header names no `alg`");
   for (const member of ['typ', 'kid']) {
     const value = ownMember(header, member);

@@ -1,4 +1,5 @@
 import { hash, type KeyObject } from 'node:crypto';
+import { decodeBase64url } from './base64.ts';
 import {
   CompactJwsError,
   ownMember,
@@ -17,8 +18,8 @@ export interface DpopQuestion {
   readonly url: string;
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** The token the proof comes with; then `ath` is required, otherwise it is refused. */
-  readonly accessToken?: string;
+  /** base64url SHA-256 of the token the proof comes with; then `ath` is required to be it, otherwise it is refused. */
+  readonly ath?: string;
   /** The `cnf.jkt` the proof's key must have. */
   readonly expectedThumbprint?: string;
   readonly maxAgeSeconds?: number;
@@ -49,7 +50,7 @@ class ProofRefusal extends Error {}
  * Verifies a DPoP proof: every check of RFC 9449 §4.3 but the nonce (none is ever issued), for EC P-256 keys with
  * ES256. Replay is the caller's to refuse, by `replayKey`. A refusal's reason is one sentence without secrets.
  */
-export async function verifyDpopProof(question: DpopQuestion): Promise<DpopVerdict> {
+export function verifyDpopProof(question: DpopQuestion): DpopVerdict {
   try {
     const proof = singleProof(question.proof);
     const { header, payload } = requireCanonicalCompactJws(proof, { maxLength: maxProofLength, allowJwk: true });
@@ -57,10 +58,10 @@ export async function verifyDpopProof(question: DpopQuestion): Promise<DpopVerdi
     requireThat(header.alg === 'ES256', "the proof's `alg` is not `ES256`");
     const key = publicKeyOf(header);
     const { jti, iat } = checkClaims(payload, question);
-    const jkt = thumbprint(key);
+    const { jkt } = key;
     const expected = question.expectedThumbprint;
     requireThat(expected === undefined || expected === jkt, 'the proof is made with another key');
-    verifySignature(proof, key, jkt);
+    verifySignature(proof, key);
     return { ok: true, jkt, jti, iat, replayKey: sha256(`${jkt.length}:${jkt}${jti}`) };
   } catch (error) {
     if (error instanceof ProofRefusal) return { ok: false, reason: error.message };
@@ -79,9 +80,22 @@ function singleProof(proof: DpopQuestion['proof']): string {
 interface PublicKey {
   readonly x: string;
   readonly y: string;
+  /** RFC 7638 thumbprint. */
+  readonly jkt: string;
 }
 
+/** The keys of headers that were read before: a client sends the same one with every proof. */
+const keysOfHeaders = new WeakMap<CompactJws['header'], PublicKey>();
+
 function publicKeyOf(header: CompactJws['header']): PublicKey {
+  const known = keysOfHeaders.get(header);
+  if (known) return known;
+  const key = readPublicKey(header);
+  keysOfHeaders.set(header, key);
+  return key;
+}
+
+function readPublicKey(header: CompactJws['header']): PublicKey {
   const jwk = ownMember(header, 'jwk');
   requireThat(typeof jwk === 'object' && jwk !== null && !Array.isArray(jwk), 'the proof brings no key in `jwk`');
   const members = jwk as JsonObject;
@@ -89,25 +103,24 @@ function publicKeyOf(header: CompactJws['header']): PublicKey {
   const [kty, crv, x, y] = ['kty', 'crv', 'x', 'y'].map((name) => ownMember(members, name));
   requireThat(kty === 'EC' && crv === 'P-256', "the proof's key is not an EC key on P-256");
   requireThat(isCoordinate(x) && isCoordinate(y), "the proof's key is malformed");
-  return { x: x as string, y: y as string };
+  return { x: x as string, y: y as string, jkt: thumbprint(x as string, y as string) };
 }
 
 /** INVARIANT: a coordinate has one spelling, so that a key has one thumbprint. */
 function isCoordinate(value: unknown): boolean {
-  if (typeof value !== 'string' || value.length !== 43) return false;
-  return Buffer.from(value, 'base64url').toString('base64url') === value;
+  return typeof value === 'string' && value.length === 43 && decodeBase64url(value) !== null;
 }
 
 function checkClaims(payload: JsonObject, question: DpopQuestion): { readonly jti: string; readonly iat: number } {
-  const [jti, htm, htu, iat, ath] = ['jti', 'htm', 'htu', 'iat', 'ath'].map((name) => ownMember(payload, name));
+  const claim = (name: string) => ownMember(payload, name);
+  const [jti, iat, ath] = [claim('jti'), claim('iat'), claim('ath')];
   requireThat(isProofId(jti), "the proof's `jti` is not a text of 1 to 256 characters");
-  requireThat(htm === question.method, "the proof's `htm` is not the method of this call");
-  requireThat(isSameUri(htu, question.url), "the proof's `htu` is not the address of this call");
+  requireThat(claim('htm') === question.method, "the proof's `htm` is not the method of this call");
+  requireThat(isSameUri(claim('htu'), question.url), "the proof's `htu` is not the address of this call");
   requireThat(typeof iat === 'number' && Number.isFinite(iat), "the proof's `iat` is not a number");
   checkAge(iat as number, question);
-  const { accessToken } = question;
-  if (accessToken === undefined) requireThat(ath === undefined, 'a proof without a token has no `ath`');
-  else requireThat(ath === sha256(accessToken), "the proof's `ath` is not the hash of the token");
+  if (question.ath === undefined) requireThat(ath === undefined, 'a proof without a token has no `ath`');
+  else requireThat(ath === question.ath, "the proof's `ath` is not the hash of the token");
   return { jti: jti as string, iat: iat as number };
 }
 
@@ -129,7 +142,7 @@ function isSameUri(htu: unknown, url: string): boolean {
 }
 
 /** RFC 7638 §3: the required members, sorted, without whitespace. */
-function thumbprint({ x, y }: PublicKey): string {
+function thumbprint(x: string, y: string): string {
   return sha256(`{"crv":"P-256","kty":"EC","x":"${x}","y":"${y}"}`);
 }
 
@@ -137,7 +150,7 @@ function thumbprint({ x, y }: PublicKey): string {
 const knownKeys = new Map<string, KeyObject>();
 const maxKnownKeys = 1_024;
 
-function verifySignature(proof: string, { x, y }: PublicKey, jkt: string): void {
+function verifySignature(proof: string, { x, y, jkt }: PublicKey): void {
   const key = knownKeys.get(jkt) ?? importPublicKey(x, y);
   requireThat(key !== null && hasEs256Signature(proof, key), "the proof's signature does not verify");
   knownKeys.delete(jkt);

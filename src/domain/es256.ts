@@ -29,16 +29,28 @@ export function es256Signature(text: string, key: KeyObject): string {
 
 /** Two numbers of 32 bytes as the DER sequence of X9.62. */
 function toDer(signature: Buffer): Buffer {
-  const numbers = Buffer.concat([derInteger(signature.subarray(0, 32)), derInteger(signature.subarray(32))]);
-  return Buffer.concat([Buffer.of(0x30, numbers.length), numbers]);
+  const der = Buffer.allocUnsafe(longestDer);
+  const end = writeInteger(der, writeInteger(der, 2, signature, 0), signature, 32);
+  der[0] = 0x30;
+  der[1] = end - 2;
+  return der.subarray(0, end);
 }
 
-function derInteger(number: Buffer): Buffer {
-  const start = number.findIndex((byte) => byte !== 0);
-  const digits = number.subarray(start < 0 ? number.length - 1 : start);
+const longestDer = 2 + 2 * (2 + 1 + 32);
+
+/** Writes the number of 32 bytes at `from` as a DER integer at `at`. @returns where it ends. */
+function writeInteger(der: Buffer, at: number, signature: Buffer, from: number): number {
+  const last = from + 31;
+  let first = from;
+  while (first < last && signature[first] === 0) first++;
   // A first bit that is set would make it negative.
-  const sign = digits[0]! >= 0x80 ? [0] : [];
-  return Buffer.concat([Buffer.of(0x02, digits.length + sign.length, ...sign), digits]);
+  const sign = signature[first]! >= 0x80 ? 1 : 0;
+  der[at] = 0x02;
+  der[at + 1] = sign + last - first + 1;
+  let to = at + 2;
+  if (sign === 1) der[to++] = 0;
+  while (first <= last) der[to++] = signature[first++]!;
+  return to;
 }
 
 function fromDer(der: Buffer): Buffer {

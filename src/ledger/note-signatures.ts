@@ -25,14 +25,15 @@ const signatureLength = 64;
  */
 export function openNote(note: string | Uint8Array, keys: readonly VerifierKey[]): OpenedNote {
   const parsed = parseNote(note);
-  const verified = parsed.signatures.flatMap((signature) => {
+  const verified: Verified[] = [];
+  for (const signature of parsed.signatures) {
     const [key, another] = keys.filter(({ name, id }) => name === signature.name && id === signature.id);
-    if (!key) return [];
+    if (!key) continue;
     // Two keys may be made to share an id; which of them was meant is then nobody's to guess.
     if (another && !another.bytes.equals(key.bytes))
       throw new Malformed(`two known keys are \`${key.name}+${key.id}\``);
-    return [verifySignature(parsed.text, signature, key)];
-  });
+    verified.push(verifySignature(parsed.text, signature, key));
+  }
   if (verified.length === 0) throw new Malformed('no signature is of a known key');
   return { ...parsed, verified };
 }

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { parseStrictJson } from '../domain/strict-json.ts';
-import { canonicalJson } from './canonical.ts';
+import { parseCanonical } from './canonical-check.ts';
 import { openCheckpoint, type Checkpoint, type CheckpointTrust } from './checkpoint.ts';
 import { leafHash } from './merkle.ts';
 import { verifyInclusion } from './merkle-verify.ts';
@@ -42,8 +41,8 @@ export interface ReceiptClaims {
 /** A receipt and the credential it came with. */
 export interface PresentedReceipt {
   readonly text: string;
-  /** The credential's compact form, whose signature is verified. */
-  readonly jwt: string;
+  /** base64url SHA-256 of the credential's compact form, whose signature is verified. */
+  readonly hash: string;
   readonly claims: ReceiptClaims;
 }
 
@@ -80,18 +79,20 @@ export function receiptVerifier(trust: ReceiptTrust): (presented: PresentedRecei
   };
 }
 
-/** Verifies one receipt: see `receiptVerifier`. */
-export function verifyReceipt(asked: PresentedReceipt & ReceiptTrust): ReceiptVerdict {
-  return receiptVerifier(asked)(asked);
+/** Verifies one receipt of a credential that is at hand as it was signed: see `receiptVerifier`. */
+export function verifyReceipt(
+  asked: Omit<PresentedReceipt, 'hash'> & ReceiptTrust & { readonly jwt: string },
+): ReceiptVerdict {
+  return receiptVerifier(asked)({ ...asked, hash: createHash('sha256').update(asked.jwt).digest('base64url') });
 }
 
 /** The checklist of contract §6, cheapest first. */
-function verify({ text, jwt, claims }: PresentedReceipt, trust: CheckpointTrust): ReceiptVerdict {
+function verify({ text, hash, claims }: PresentedReceipt, trust: CheckpointTrust): ReceiptVerdict {
   if (Buffer.byteLength(text) > longestReceipt) return fails(`the receipt is longer than ${longestReceipt} bytes`);
   const proof = parseProofText(text);
   if (!proof.extra) return fails('the receipt does not carry its event');
   if (proof.extra.length > longestReceiptEvent) return fails(`the event is longer than ${longestReceiptEvent} bytes`);
-  const mismatch = findMismatch(readEvent(proof.extra), jwt, claims);
+  const mismatch = findMismatch(readEvent(proof.extra), hash, claims);
   if (mismatch) return fails(mismatch);
   const { checkpoint } = openCheckpoint(proof.checkpoint, trust);
   const inclusion = verifyInclusion({
@@ -106,42 +107,41 @@ function verify({ text, jwt, claims }: PresentedReceipt, trust: CheckpointTrust)
 
 /** The event behind the bytes, which have to be the one form that RFC 8785 gives it. */
 function readEvent(bytes: Uint8Array): Readonly<Record<string, unknown>> {
-  let event: unknown;
-  let canonical: Buffer;
   try {
-    event = parseStrictJson(Buffer.from(bytes).toString('utf8'));
-    canonical = Buffer.from(canonicalJson(event), 'utf8');
-  } catch {
-    throw new Malformed('the event is not JSON');
+    return parseCanonical(bytes);
+  } catch (error) {
+    throw error instanceof Malformed ? new Malformed(`the event ${error.message}`) : error;
   }
-  if (!canonical.equals(bytes)) throw new Malformed('the event is not canonical JSON');
-  if (typeof event !== 'object' || event === null || Array.isArray(event))
-    throw new Malformed('the event is no object');
-  return event as Record<string, unknown>;
 }
 
 const audiencePrefix = 'urn:latchkey:device:';
 
 /** Names the first field in which event and credential differ, or null: a harmless leaf covers no powerful token. */
-function findMismatch(event: Readonly<Record<string, unknown>>, jwt: string, claims: ReceiptClaims): string | null {
+function findMismatch(event: Readonly<Record<string, unknown>>, hash: string, claims: ReceiptClaims): string | null {
   const field = (name: string) => (Object.hasOwn(event, name) ? event[name] : undefined);
   if (field('v') !== 1 || field('type') !== 'credential.issued') return 'the event is not `credential.issued`';
-  const expected: Readonly<Record<string, unknown>> = {
-    credential: createHash('sha256').update(jwt).digest('base64url'),
-    jti: claims.jti,
-    grant: claims.grant,
-    device: claims.aud.startsWith(audiencePrefix) ? claims.aud.slice(audiencePrefix.length) : undefined,
-    tenant: claims.tenant,
-    person: claims.sub,
-    iat: claims.iat,
-    nbf: claims.nbf,
-    exp: claims.exp,
-  };
+  const expected: readonly (readonly [name: string, value: unknown])[] = [
+    ['credential', hash],
+    ['jti', claims.jti],
+    ['grant', claims.grant],
+    ['device', claims.aud.startsWith(audiencePrefix) ? claims.aud.slice(audiencePrefix.length) : undefined],
+    ['tenant', claims.tenant],
+    ['person', claims.sub],
+    ['iat', claims.iat],
+    ['nbf', claims.nbf],
+    ['exp', claims.exp],
+  ];
   // Undefined on both sides is a field that is missing on both, not one that is equal.
-  const different = Object.entries(expected).find(([name, value]) => value === undefined || field(name) !== value);
+  const different = expected.find(([name, value]) => value === undefined || field(name) !== value);
   if (different) return `\`${different[0]}\` of the event is not that of the credential`;
-  const isSame = canonicalJson(field('scopes') ?? null) === canonicalJson(claims.scope.split(' '));
-  return isSame ? null : '`scopes` of the event is not that of the credential';
+  return isSameList(field('scopes'), claims.scope.split(' '))
+    ? null
+    : '`scopes` of the event is not that of the credential';
+}
+
+function isSameList(value: unknown, expected: readonly string[]): boolean {
+  if (!Array.isArray(value) || value.length !== expected.length) return false;
+  return expected.every((item, at) => value[at] === item);
 }
 
 /**

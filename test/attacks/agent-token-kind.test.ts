@@ -60,7 +60,7 @@ describe('a JWT of another kind', () => {
     for (const typ of [...kinds.filter((kind) => kind !== 'dpop+jwt'), 'at+jwt']) {
       await refusedWith('bad-proof', at.verify(credential, { proofHeader: { typ } }));
     }
-    const verdict = await verifyDpopProof({ ...place, proof: credential, now: at.clock.now() });
+    const verdict = verifyDpopProof({ ...place, proof: credential, now: at.clock.now() });
     assert.equal(verdict.ok, false);
   });
 });

@@ -83,6 +83,23 @@ test('`alg` must be there, `typ` and `kid` must be texts, and a prototype adds n
   refuses([raw('{"__proto__":{"alg":"ES256"}}'), encode({}), 'AAAA'].join('.'), /no `alg`/);
 });
 
+test('a header that was read before is read the same, and no token can change it for another', () => {
+  const own = { ...header, kid: 'shared', jwk: { kty: 'EC' } };
+  const options = { maxLength, allowJwk: true };
+  const first = requireCanonicalCompactJws(token(own, { a: 1 }), options);
+  const second = requireCanonicalCompactJws(token(own, { b: 2 }), options);
+  assert.deepEqual(second, { header: own, payload: { b: 2 } });
+  assert.throws(() => Object.assign(first.header, { alg: 'none' }), TypeError);
+  assert.throws(() => Object.assign(first.header['jwk'] as object, { kty: 'oct' }), TypeError);
+  refuses(token(own, {}), /its own key/);
+});
+
+test('however many headers come by, none is taken for another', () => {
+  for (const kid of Array.from({ length: 1_000 }, (_, at) => `k${at % 600}`)) {
+    assert.equal(requireCanonicalCompactJws(token({ ...header, kid }, {}), { maxLength }).header.kid, kid);
+  }
+});
+
 function refuses(text: string, reason: RegExp): void {
   assert.throws(
     () => requireCanonicalCompactJws(text, { maxLength }),

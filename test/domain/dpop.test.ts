@@ -11,7 +11,7 @@ const ada = await makeKey();
 const eve = await makeKey();
 
 test('a good proof gives its key, id, time and replay key', async () => {
-  const verdict = await verifyDpopProof(question(await prove()));
+  const verdict = verifyDpopProof(question(await prove()));
   const jkt = await calculateJwkThumbprint(ada.jwk);
   assert.ok(verdict.ok);
   assert.deepEqual({ ...verdict, replayKey: '' }, { ok: true, jkt, jti: 'one', iat, replayKey: '' });
@@ -26,7 +26,7 @@ test('the replay key is the same for another signature over the same id, and no 
     ['another id', await prove({ jti: 'two' })],
     ['another key', await prove({}, {}, eve)],
   ] as const) {
-    const verdict = await verifyDpopProof(question(proof));
+    const verdict = verifyDpopProof(question(proof));
     assert.ok(verdict.ok);
     keys.set(name, verdict.replayKey);
   }
@@ -40,45 +40,45 @@ test('the method must be the very one, and the address the same but for query an
     await refuses(await prove({ htu }), /`htu`/);
   }
   for (const htu of [`${url}?a=b#c`, url.replace('broker.example', 'BROKER.example:443')]) {
-    assert.ok((await verifyDpopProof(question(await prove({ htu })))).ok, htu);
+    assert.ok(verifyDpopProof(question(await prove({ htu }))).ok, htu);
   }
 });
 
 test('the age is counted to the millisecond: 60 s old and 10 s ahead pass, a millisecond more does not', async () => {
   const proof = await prove();
-  const at = async (milliseconds: number) => (await verifyDpopProof({ ...question(proof), now: milliseconds })).ok;
+  const at = async (milliseconds: number) => verifyDpopProof({ ...question(proof), now: milliseconds }).ok;
   assert.deepEqual(
     [await at(iat * 1_000 + 60_000), await at(iat * 1_000 + 60_001), await at(iat * 1_000 - 10_000)],
     [true, false, true],
   );
   assert.equal(await at(iat * 1_000 - 10_001), false);
   for (const wrong of [undefined, null, String(iat), [iat], -1, iat * 1_000]) {
-    assert.equal((await verifyDpopProof(question(await prove({ iat: wrong })))).ok, false);
+    assert.equal(verifyDpopProof(question(await prove({ iat: wrong }))).ok, false);
   }
 });
 
 test('a proof made before the verifier started is refused', async () => {
   const proof = await prove();
-  assert.ok((await verifyDpopProof({ ...question(proof), notBefore: iat * 1_000 })).ok);
+  assert.ok(verifyDpopProof({ ...question(proof), notBefore: iat * 1_000 }).ok);
   await refuses(proof, /older than this process/, { notBefore: iat * 1_000 + 1 });
 });
 
 test('`ath` is required with a token, must be its hash, and is refused without one', async () => {
   const ath = createHash('sha256').update('the token').digest('base64url');
-  assert.ok((await verifyDpopProof({ ...question(await prove({ ath })), accessToken: 'the token' })).ok);
-  await refuses(await prove(), /`ath`/, { accessToken: 'the token' });
-  await refuses(await prove({ ath }), /`ath`/, { accessToken: 'another' });
+  assert.ok(verifyDpopProof({ ...question(await prove({ ath })), ath }).ok);
+  await refuses(await prove(), /`ath`/, { ath });
+  await refuses(await prove({ ath }), /`ath`/, { ath: createHash('sha256').update('another').digest('base64url') });
   await refuses(await prove({ ath }), /`ath`/);
 });
 
 test('the key must be the one the token is bound to', async () => {
   const expectedThumbprint = await calculateJwkThumbprint(ada.jwk);
-  assert.ok((await verifyDpopProof({ ...question(await prove()), expectedThumbprint })).ok);
+  assert.ok(verifyDpopProof({ ...question(await prove()), expectedThumbprint }).ok);
   await refuses(await prove({}, {}, eve), /another key/, { expectedThumbprint });
 });
 
 test('a proof signed by another key than the one it shows is refused, also once that key is known', async () => {
-  assert.ok((await verifyDpopProof(question(await prove()))).ok);
+  assert.ok(verifyDpopProof(question(await prove())).ok);
   await refuses(await prove({}, { jwk: ada.jwk }, eve), /signature/);
   const [header, , signature] = (await prove()).split('.') as [string, string, string];
   const claims = Buffer.from(JSON.stringify({ jti: 'x', htm: 'POST', htu: url, iat })).toString('base64url');
@@ -87,11 +87,11 @@ test('a proof signed by another key than the one it shows is refused, also once 
 
 test('no header, an empty one and repeated headers are refused, joined or not', async () => {
   const proof = await prove();
-  for (const none of [undefined, [], '']) assert.equal((await verifyDpopProof(question(none))).ok, false);
+  for (const none of [undefined, [], '']) assert.equal(verifyDpopProof(question(none)).ok, false);
   await refuses([proof, proof], /more than one/);
   await refuses([proof, await prove({ jti: 'two' })], /more than one/);
-  assert.equal((await verifyDpopProof(question(`${proof}, ${proof}`))).ok, false);
-  assert.ok((await verifyDpopProof(question([proof]))).ok);
+  assert.equal(verifyDpopProof(question(`${proof}, ${proof}`)).ok, false);
+  assert.ok(verifyDpopProof(question([proof])).ok);
 });
 
 test('another type, another algorithm and another kind of key are refused', async () => {
@@ -133,7 +133,7 @@ test('`jti` is a text of 1 to 256 characters', async () => {
   for (const jti of [undefined, null, '', 7, 'x'.repeat(257), '\ud800', ['one']]) {
     await refuses(await prove({ jti }), /`jti`/);
   }
-  assert.ok((await verifyDpopProof(question(await prove({ jti: 'x'.repeat(256) })))).ok);
+  assert.ok(verifyDpopProof(question(await prove({ jti: 'x'.repeat(256) }))).ok);
 });
 
 interface TestKey {
@@ -157,7 +157,7 @@ function question(proof: DpopQuestion['proof']): DpopQuestion {
 }
 
 async function refuses(proof: DpopQuestion['proof'], reason: RegExp, more: Partial<DpopQuestion> = {}): Promise<void> {
-  const verdict = await verifyDpopProof({ ...question(proof), ...more });
+  const verdict = verifyDpopProof({ ...question(proof), ...more });
   assert.ok(!verdict.ok, 'the proof was accepted');
   assert.match(verdict.reason, reason);
 }

@@ -96,17 +96,18 @@ test('the receipt of what was logged verifies, and says where it lies', () => {
 
 test('no byte of a receipt can be changed, and nothing cut off or added', () => {
   const verify = receiptVerifier(trust);
+  const shown = { hash: createHash('sha256').update(jwt).digest('base64url'), claims };
   const bytes = Buffer.from(good);
   for (let i = 0; i < bytes.length; i++) {
     for (const bit of [1, 4, 32]) {
       const changed = Buffer.from(bytes);
       changed[i]! ^= bit;
-      assert.equal(verify({ ...presented, text: changed.toString() }).ok, false, `bit ${bit} of byte ${i}`);
+      assert.equal(verify({ ...shown, text: changed.toString() }).ok, false, `bit ${bit} of byte ${i}`);
     }
-    assert.equal(verify({ ...presented, text: bytes.toString('utf8', 0, i) }).ok, false, `cut at ${i}`);
+    assert.equal(verify({ ...shown, text: bytes.toString('utf8', 0, i) }).ok, false, `cut at ${i}`);
   }
   for (const text of [`${good}\n`, `\n${good}`, `${good} `, `\ufeff${good}`, good + good]) {
-    assert.equal(verify({ ...presented, text }).ok, false);
+    assert.equal(verify({ ...shown, text }).ok, false);
   }
 });
 
@@ -170,19 +171,19 @@ test('an event of another type or version is refused, whatever its fields', asyn
 test('an event in any form but the canonical one is refused', async () => {
   const canonical = leafBytes(event).toString();
   const forms: [leaf: string | Buffer, reason: string][] = [
-    [JSON.stringify(event), 'the event is not canonical JSON'],
-    [canonical.replace(':', ': '), 'the event is not canonical JSON'],
-    [`${canonical}\n`, 'the event is not canonical JSON'],
-    [canonical.replace('"v":1', '"v":1.0'), 'the event is not canonical JSON'],
-    [canonical.replace('EU', '\\u0045U'), 'the event is not canonical JSON'],
+    [JSON.stringify(event), 'the event is not RFC 8785 canonical JSON'],
+    [canonical.replace(':', ': '), 'the event is not RFC 8785 canonical JSON'],
+    [`${canonical}\n`, 'the event is not RFC 8785 canonical JSON'],
+    [canonical.replace('"v":1', '"v":1.0'), 'the event is not RFC 8785 canonical JSON'],
+    [canonical.replace('EU', '\\u0045U'), 'the event is not RFC 8785 canonical JSON'],
     [canonical.replace(/\}$/, ',"v":1}'), 'the event is not JSON'],
     [`\ufeff${canonical}`, 'the event is not JSON'],
     [canonical.slice(0, -1), 'the event is not JSON'],
     [Buffer.concat([Buffer.from(canonical.slice(0, 60)), Buffer.of(0xff)]), 'the event is not JSON'],
-    [Buffer.from(canonical.replace('EU', '\u00ff'), 'latin1'), 'the event is not canonical JSON'],
-    ['[]', 'the event is no object'],
-    ['null', 'the event is no object'],
-    ['"credential.issued"', 'the event is no object'],
+    [Buffer.from(canonical.replace('EU', '\u00ff'), 'latin1'), 'the event is not RFC 8785 canonical JSON'],
+    ['[]', 'the event is no JSON object'],
+    ['null', 'the event is no JSON object'],
+    ['"credential.issued"', 'the event is no JSON object'],
     ['{}', 'the event is not `credential.issued`'],
   ];
   for (const [leaf, reason] of forms) {

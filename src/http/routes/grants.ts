@@ -125,7 +125,7 @@ export function grantRoutes(context: HttpContext): Route[] {
       problems: ['invalid-request', 'invalid-dpop-proof', 'not-permitted', 'not-found', 'conflict'],
       async handle({ caller, params, body, idempotency, request }) {
         const now = Date.now();
-        const proof = await verifyDpopProof({
+        const proof = verifyDpopProof({
           proof: request.headersDistinct.dpop,
           method: 'POST',
           url: `${broker.issuer}/v1/grants/${params.id}/credentials`,

@@ -141,7 +141,7 @@ function newGrant(device: Device, changes: Partial<Grant> = {}): Grant {
 
 async function mint(room: Room, url: string, { headers }: ReceivedCall): Promise<ScriptedAnswer> {
   const { broker, grant } = room;
-  const verdict = await verifyDpopProof({ proof: headers['dpop'], method: 'POST', url, now: Date.now() });
+  const verdict = verifyDpopProof({ proof: headers['dpop'], method: 'POST', url, now: Date.now() });
   if (!verdict.ok) return problem(400, 'invalid-dpop-proof', verdict.reason);
   const iat = Math.floor(Date.now() / 1000);
   const exp = Math.min(iat + room.credentialSeconds, Math.floor(Date.parse(grant.expiresAt) / 1000));
