@@ -185,6 +185,7 @@ export async function openDirectoryVault(directory: string): Promise<Vault> {
       // If we stop here, the next start sweeps it away.
       await rm(gone, { recursive: true, force: true });
     },
+    health: () => ({ circuit: 'closed', awaySince: null }),
     close: async () => {},
   };
 }

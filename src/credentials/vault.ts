@@ -1,3 +1,5 @@
+import { LatchkeyError } from '../domain/errors.ts';
+
 /** A version of a secret, without its value. */
 export interface SecretVersion {
   readonly version: string;
@@ -20,7 +22,7 @@ export interface SecretVersion {
  *   once are all kept, in an order that every reader finds the same; of tags set at once, one caller's stay, whole;
  * - for a reader: what is disabled or removed is never given out by a call that begins after that call returned.
  *
- * Everything throws when the vault cannot be asked: that is never "none". No error quotes a value.
+ * Everything throws VaultUnavailable when the vault cannot be asked: that is never "none". No error quotes a value.
  */
 export interface Vault {
   /** The newest enabled version's value; null when there is none. */
@@ -41,7 +43,28 @@ export interface Vault {
   disable(name: string, version: string): Promise<void>;
   /** The name and all its versions are gone; nothing happens when they were not there. */
   remove(name: string): Promise<void>;
+  /** How the vault was the last time it was asked; asks nothing. */
+  health(): VaultHealth;
   close(): Promise<void>;
+}
+
+export interface VaultHealth {
+  /** Whether it is asked, or known to be away and left alone for a moment, or tried again by one call. */
+  readonly circuit: 'closed' | 'open' | 'half-open';
+  /** Since when it has not answered; null when it has. */
+  readonly awaySince: Date | null;
+}
+
+/** The vault cannot be asked now, or does not let the broker in: nothing is known of what it holds. */
+export class VaultUnavailable extends LatchkeyError {
+  /**
+   * @param reason for whoever runs the broker: which vault, and what is wrong with it.
+   * @param retryAfter seconds.
+   */
+  constructor(reason: string, retryAfter = 1) {
+    super('unavailable', 'the vault does not answer', { retryAfter });
+    this.message = reason;
+  }
 }
 
 export type Tags = Readonly<Record<string, string>>;
