@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { isIP } from 'node:net';
 import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import { Type, type Static } from 'typebox';
 import { readRotation, rotationMistakes, type Rotation } from './credentials/rotation.ts';
@@ -8,7 +7,11 @@ import type { InputMistake } from './domain/errors.ts';
 import { shapeMistakes } from './domain/shape-mistakes.ts';
 import { parseStrictJson } from './domain/strict-json.ts';
 import { parseVkey } from './ledger/vkey.ts';
+import { proxyMistake } from './http/proxy-mistake.ts';
+import { urlMistake } from './http/url-mistake.ts';
 import { vkeyMistake } from './ledger/vkey-mistake.ts';
+import { keyVaultMistake } from './credentials/key-vault-url.ts';
+import type { Secrets } from './credentials/open-vault.ts';
 import { identityProvidersMistakes } from './http/identity/mistakes.ts';
 import type { IdentityProviderConfig } from './http/identity/types.ts';
 import type { RateLimits } from './http/context.ts';
@@ -73,7 +76,7 @@ const ConfigFile = Type.Object(
       { minItems: 1, maxItems: 100 },
     ),
     policies: text,
-    secrets: Type.Object({ directory: text }, closed),
+    secrets: Type.Union([Type.Object({ directory: text }, closed), Type.Object({ keyVault: text }, closed)]),
     ledger: Type.Object(
       {
         origin: Type.String({ pattern: '^[^\\s+]{1,200}$' }),
@@ -106,7 +109,7 @@ export interface Config {
     { readonly embedded: string } | { readonly url: string; readonly adminUrl?: string; readonly poolSize?: number };
   readonly identityProviders: readonly IdentityProviderConfig[];
   readonly policies: string;
-  readonly secrets: { readonly directory: string };
+  readonly secrets: Secrets;
   readonly ledger: {
     readonly origin: string;
     /** Who is asked to cosign each checkpoint; keys are C2SP vkeys of type 0x04. */
@@ -161,9 +164,11 @@ export function parseConfig(value: unknown, file = 'the configuration'): Config 
   const shape = mistakesOfShape(validate.errors ?? [], value);
   const mistakes = [...shape, ...meaningMistakes(value, shape)];
   if (!shaped || mistakes.length > 0) throw new ConfigError(file, mistakes);
-  const { rateLimits, trustedProxies = [], timeouts, identityProviders, ledger, keys, ...rest } = value;
+  const { rateLimits, trustedProxies = [], timeouts, identityProviders, ledger, keys, secrets, ...rest } = value;
+  const token = takeKeyVaultToken();
   return {
     ...rest,
+    secrets: { ...secrets, ...(token !== undefined && 'keyVault' in secrets && { token: () => token }) },
     identityProviders: identityProviders.map(providerOf),
     ledger: { witnesses: [], witnessesNeeded: 0, ...ledger },
     keys: readRotation(keys),
@@ -194,61 +199,65 @@ function meaningMistakes(value: unknown, shape: readonly InputMistake[]): InputM
   };
   const providers = file?.identityProviders;
   return [
-    ...part('publicUrl', (publicUrl) => urlMistakes(publicUrl, '/publicUrl')),
+    ...part('publicUrl', (publicUrl) => mistakeAt('/publicUrl', urlMistake(publicUrl))),
     ...(Array.isArray(providers) && sound('/identityProviders')
       ? identityProvidersMistakes(providers.map(providerOf), '/identityProviders')
       : []),
-    ...part('database', databaseMistakes),
+    ...part('database', (database) =>
+      (['url', 'adminUrl'] as const).flatMap((name) => {
+        const url = 'url' in database ? database[name] : undefined;
+        const sound = url === undefined || /^postgres(ql)?:\/\/./.test(url);
+        return mistakeAt(`/database/${name}`, sound ? null : 'must be a `postgres://` URL');
+      }),
+    ),
+    ...part('secrets', (secrets) =>
+      'keyVault' in secrets
+        ? mistakeAt('/secrets/keyVault', keyVaultMistake(secrets.keyVault, takeKeyVaultToken() !== undefined))
+        : [],
+    ),
     ...part('ledger', witnessMistakes),
     ...part('keys', rotationMistakes),
-    ...part('trustedProxies', proxyMistakes),
+    ...part('trustedProxies', (proxies) =>
+      proxies.flatMap((proxy, index) => mistakeAt(`/trustedProxies/${index}`, proxyMistake(proxy))),
+    ),
     ...part('timeouts', timeoutMistakes),
   ];
 }
 
+function mistakeAt(pointer: string, message: string | null): InputMistake[] {
+  return message === null ? [] : [{ pointer, message }];
+}
+
 function mistakesOfShape(errors: readonly ErrorObject[], value: unknown): InputMistake[] {
-  const database = (value as { database?: unknown } | null)?.database;
-  const embedded = typeof database === 'object' && database !== null && 'embedded' in database;
-  // Of the two forms of `database`, only what is wrong with the one that was meant says anything.
-  const beside = `#/properties/database/anyOf/${embedded ? 1 : 0}/`;
-  return shapeMistakes(errors.filter((error) => error.keyword !== 'anyOf' && !error.schemaPath.startsWith(beside)));
+  const has = (part: 'database' | 'secrets', name: string): boolean => {
+    const given = (value as Partial<Record<string, unknown>> | null)?.[part];
+    return typeof given === 'object' && given !== null && name in given;
+  };
+  // Of two forms, only what is wrong with the one that was meant says anything.
+  const beside = [
+    `#/properties/database/anyOf/${has('database', 'embedded') ? 1 : 0}/`,
+    `#/properties/secrets/anyOf/${has('secrets', 'keyVault') ? 0 : 1}/`,
+  ];
+  const isMeant = ({ keyword, schemaPath }: ErrorObject): boolean =>
+    keyword !== 'anyOf' && !beside.some((form) => schemaPath.startsWith(form));
+  return shapeMistakes(errors.filter(isMeant));
 }
 
-const loopback = /^(127(\.\d{1,3}){3}|\[::1\]|localhost)$/;
+let keyVaultToken: string | undefined;
 
-function urlMistakes(text: string, pointer: string): InputMistake[] {
-  if (!URL.canParse(text)) return [{ pointer, message: 'is not a URL' }];
-  const url = new URL(text);
-  if (url.protocol === 'http:' && !loopback.test(url.hostname)) {
-    return [{ pointer, message: 'must be `https` unless the host is loopback' }];
-  }
-  if (!['http:', 'https:'].includes(url.protocol)) return [{ pointer, message: 'must be `https`' }];
-  if (url.username || url.password || url.search || url.hash)
-    return [{ pointer, message: 'may hold no user, query or fragment' }];
-  if (text.endsWith('/')) return [{ pointer, message: 'must not end in a slash' }];
-  return [];
-}
-
-function databaseMistakes(database: ConfigFile['database']): InputMistake[] {
-  const urls =
-    'embedded' in database
-      ? []
-      : ([
-          ['url', database.url],
-          ['adminUrl', database.adminUrl],
-        ] as const);
-  return urls
-    .filter(([, url]) => url !== undefined && !/^postgres(ql)?:\/\/./.test(url))
-    .map(([name]) => ({ pointer: `/database/${name}`, message: 'must be a `postgres://` URL' }));
+/** Takes the token out of the environment, which children inherit and operators print. */
+function takeKeyVaultToken(): string | undefined {
+  const { LATCHKEY_KEY_VAULT_TOKEN: given } = process.env;
+  delete process.env.LATCHKEY_KEY_VAULT_TOKEN;
+  return (keyVaultToken = given || keyVaultToken);
 }
 
 function witnessMistakes({ witnesses = [], witnessesNeeded = 0 }: ConfigFile['ledger']): InputMistake[] {
   const mistakes = witnesses.flatMap(({ url, key }, index): InputMistake[] => {
     const pointer = `/ledger/witnesses/${index}`;
-    const message = vkeyMistake(key, 'cosignature');
     return [
-      ...urlMistakes(url, `${pointer}/url`),
-      ...(message === null ? [] : [{ pointer: `${pointer}/key`, message }]),
+      ...mistakeAt(`${pointer}/url`, urlMistake(url)),
+      ...mistakeAt(`${pointer}/key`, vkeyMistake(key, 'cosignature')),
     ];
   });
   if (mistakes.length > 0) return mistakes;
@@ -262,21 +271,6 @@ function witnessMistakes({ witnesses = [], witnessesNeeded = 0 }: ConfigFile['le
     mistakes.push({ pointer: '/ledger/witnessesNeeded', message: `is more than the ${keys.size} witnesses` });
   }
   return mistakes;
-}
-
-const networks = ['loopback', 'linklocal', 'uniquelocal'];
-
-/** A proxy is named by its address or its network: whoever is believed about callers' addresses must be known. */
-function proxyMistakes(proxies: readonly string[]): InputMistake[] {
-  return proxies.flatMap((proxy, index) => {
-    const [address = '', prefix, ...more] = proxy.split('/');
-    const version = isIP(address);
-    const length = prefix === undefined ? 1 : /^\d{1,3}$/.test(prefix) ? Number(prefix) : 0;
-    const sound = version > 0 && more.length === 0 && length >= 1 && length <= (version === 4 ? 32 : 128);
-    if (sound || networks.includes(proxy)) return [];
-    const message = `\`${proxy}\` is no address, no network such as \`10.0.0.0/8\`, and none of \`${networks.join('`, `')}\``;
-    return [{ pointer: `/trustedProxies/${index}`, message }];
-  });
 }
 
 function timeoutMistakes(timeouts: NonNullable<ConfigFile['timeouts']>): InputMistake[] {

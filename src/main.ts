@@ -158,11 +158,11 @@ async function acceptRollback(argv: readonly string[]): Promise<number> {
     }
     const { acceptRollback: accept } = await import('./broker/accept-rollback.ts');
     const { loadSealer } = await import('./credentials/seal.ts');
-    const { openDirectoryVault } = await import('./credentials/directory-vault.ts');
+    const { openVault } = await import('./credentials/open-vault.ts');
     const { openPool } = await import('./store/pool.ts');
     const pool = openPool({ url: config.database.url, size: 2 });
+    const vault = await openVault(config.secrets);
     try {
-      const vault = await openDirectoryVault(config.secrets.directory);
       const sealer = await loadSealer(vault);
       const lost = await accept({ pool, region: config.region, sealer, ledger: { poke: () => {} } }, vault);
       console.log(
@@ -186,10 +186,13 @@ async function keys(argv: readonly string[]): Promise<number> {
     withDesk: (file, work) =>
       withConfigFile(file, async (config) => {
         const { withKeysDesk } = await import('./broker/keys-desk.ts');
-        const vault = await (
-          await import('./credentials/directory-vault.ts')
-        ).openDirectoryVault(config.secrets.directory);
-        return withKeysDesk({ config, url: await urlOf(config), vault }, work);
+        const { openVault } = await import('./credentials/open-vault.ts');
+        const vault = await openVault(config.secrets);
+        try {
+          return await withKeysDesk({ config, url: await urlOf(config), vault }, work);
+        } finally {
+          await vault.close();
+        }
       }),
   });
 }

@@ -5,16 +5,17 @@ import { createLiveLists, type LiveLists } from './broker/live-lists.ts';
 import { startKeyKeeper } from './broker/keep-keys.ts';
 import { createPeople } from './broker/people.ts';
 import { openPolicies, recordBundle, type Policies } from './broker/policies.ts';
-import { openHighWater } from './broker/high-water.ts';
+import { openHighWater, type HighWater } from './broker/high-water.ts';
 import { openLedger } from './broker/ledger.ts';
 import { openWitnesses } from './broker/witnesses.ts';
 import { createRequestWatch } from './broker/request-watch.ts';
 import { openSharedClock } from './broker/shared-clock.ts';
 import { startSweeper, type Sweeper } from './broker/sweeper.ts';
 import type { Config } from './config.ts';
-import { loadKeys } from './credentials/keys.ts';
-import { loadSealer } from './credentials/seal.ts';
-import { openDirectoryVault } from './credentials/directory-vault.ts';
+import { loadKeys, type BrokerKeys } from './credentials/keys.ts';
+import { loadSealer, type Sealer } from './credentials/seal.ts';
+import { openVault, patiently } from './credentials/open-vault.ts';
+import type { Vault } from './credentials/vault.ts';
 import { createApp } from './http/app.ts';
 import type { HttpContext, RequestLog } from './http/context.ts';
 import { answerNotReady, createHttpServer } from './http/server.ts';
@@ -39,6 +40,14 @@ export interface RunningBroker {
 /** While it drains it still answers, so that whoever sends traffic can see that it is to go elsewhere (milliseconds). */
 const drainNotice = 300;
 const longestDrain = 5_000;
+/** How long a start waits for a vault that does not answer (milliseconds). */
+const longestWaitForVault = 10_000;
+
+const vaultNews = {
+  closed: 'the vault answers again',
+  open: 'the vault does not answer: what is loaded goes on, what needs it waits',
+  'half-open': 'the vault is tried again',
+} as const;
 
 /**
  * Starts a broker: listens at once (503 until ready), then opens database, vault and policies.
@@ -64,25 +73,30 @@ async function start(
   unwind: () => Promise<void>,
 ): Promise<RunningBroker> {
   let ready = false;
-  let answer: RequestListener = answerNotReady;
+  let missing = 'database';
+  let answer: RequestListener = (request, response) => answerNotReady(request, response, missing);
   const server = createHttpServer((request, response) => answer(request, response), config.timeouts);
   const url = await listen(server, config);
   undo.push(() => close(server));
 
   const pool = await openDatabase(config, log, undo);
-  const vault = await openDirectoryVault(config.secrets.directory);
+  missing = 'vault';
+  const vault = await openVault(config.secrets, ({ circuit, awaySince }) =>
+    log[circuit === 'closed' ? 'info' : 'warn']({ circuit, awaySince }, vaultNews[circuit]),
+  );
+  undo.push(() => vault.close());
   const clock = await openSharedClock(pool);
   const { origin } = config.ledger;
-  const [keys, sealer] = await Promise.all([
-    loadKeys(vault, origin, { times: config.keys.times, now: clock.now }),
-    loadSealer(vault),
-  ]);
+  const { keys, sealer, highWater } = await patiently(
+    () => readVault({ vault, config, pool, log, now: clock.now }),
+    longestWaitForVault,
+    (reason) => log.warn({ error: reason }, 'waiting for the vault'),
+  );
+  missing = 'policies';
   const policies = await openPolicies(config.policies, log);
   undo.push(() => policies.close());
 
-  const highWater = await openHighWater(vault, pool, (message) =>
-    log.warn({ error: message }, 'the mark was not written'),
-  );
+  missing = 'ledger';
   const signer = { origin, privateKeys: () => keys.ledger.published().map(({ privateKey }) => privateKey) };
   const witnesses = openWitnesses({ ...witnessesOf(config), pool, signer, highWater, log });
   undo.push(() => witnesses.close());
@@ -116,7 +130,7 @@ async function start(
   const sweeper = (late.sweeper = startSweeper(broker));
   undo.push(() => sweeper.close());
 
-  answer = createApp(httpContext(config, broker, policies, liveLists, requestWatch, () => ready, log));
+  answer = createApp(httpContext(config, broker, vault, policies, liveLists, requestWatch, () => ready, log));
   ready = true;
   return {
     url,
@@ -131,6 +145,23 @@ async function start(
   };
 }
 
+/** All that a broker needs of the vault before it can begin. */
+async function readVault(from: {
+  readonly vault: Vault;
+  readonly config: Config;
+  readonly pool: Pool;
+  readonly log: ServeLog;
+  readonly now: () => number;
+}): Promise<{ keys: BrokerKeys; sealer: Sealer; highWater: HighWater }> {
+  const { vault, config, pool, log, now } = from;
+  const [keys, sealer] = await Promise.all([
+    loadKeys(vault, config.ledger.origin, { times: config.keys.times, now }),
+    loadSealer(vault),
+  ]);
+  const warn = (message: string): void => log.warn({ error: message }, 'the mark was not written');
+  return { keys, sealer, highWater: await openHighWater({ vault, runner: pool, warn }) };
+}
+
 function witnessesOf({
   ledger: { witnesses, witnessesNeeded },
 }: Config): Pick<Parameters<typeof openWitnesses>[0], 'witnesses' | 'needed'> {
@@ -140,6 +171,7 @@ function witnessesOf({
 function httpContext(
   config: Config,
   broker: BrokerContext,
+  vault: Vault,
   policies: Policies,
   liveLists: LiveLists,
   requestWatch: HttpContext['requestWatch'],
@@ -158,6 +190,7 @@ function httpContext(
     trustedProxies: config.trustedProxies,
     bodyTimeout: config.timeouts.body,
     ready,
+    vaultHealth: () => vault.health(),
     databaseAnswers: shared(() => answersSoon(broker.pool)),
     log,
   };

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { inspect } from 'node:util';
 import { ConfigError, parseConfig, readConfig } from '../src/config.ts';
 
 type Json = Record<string, unknown>;
@@ -151,5 +152,62 @@ describe('a configuration', () => {
       await assert.rejects(readConfig(file), /is not JSON, or names a member twice/);
     }
     await rm(directory, { recursive: true });
+  });
+});
+
+describe('a Key Vault', () => {
+  const withVault = (keyVault: unknown): Json => ({ ...sound, secrets: { keyVault } });
+  test('is named by its address in one of Azure’s clouds, and nothing else', () => {
+    for (const address of ['https://latchkey-eu.vault.azure.net', 'https://kv1.vault.azure.cn']) {
+      assert.deepEqual(mistakesOf(withVault(address)), [], address);
+    }
+    for (const address of [
+      'latchkey-eu',
+      'http://latchkey-eu.vault.azure.net',
+      'https://latchkey-eu.vault.azure.net/',
+      'https://latchkey-eu.vault.azure.net/secrets',
+      'https://latchkey-eu.vault.azure.net:8443',
+      'https://user:word@latchkey-eu.vault.azure.net',
+      'https://latchkey-eu.vault.azure.net?x=1',
+      'https://latchkey-eu.vault.azure.net.example',
+      'https://vault.azure.net',
+      'https://-x.vault.azure.net',
+      'https://example.org',
+      'http://192.0.2.1',
+      'http://127.0.0.1.example',
+      'http://127.0.0.1:8200',
+      'http://localhost:8200',
+      'ftp://127.0.0.1',
+      7,
+      '',
+    ]) {
+      assert.deepEqual(mistakesOf(withVault(address)), ['/secrets/keyVault'], String(address));
+    }
+    assert.deepEqual(mistakesOf({ ...sound, secrets: { keyVault: 'https://kv1.vault.azure.net', directory: 'x' } }), [
+      '/secrets/directory',
+    ]);
+    assert.deepEqual(mistakesOf({ ...sound, secrets: { keyVault: 'https://kv1.vault.azure.net', token: 'x' } }), [
+      '/secrets/token',
+    ]);
+  });
+
+  test('on loopback takes the token of the environment, which is there no more and in nothing that is shown', () => {
+    // A process has one token, and remembers it: what is said without one was said above.
+    process.env.LATCHKEY_KEY_VAULT_TOKEN = 'canary-of-the-token';
+    const { secrets } = parseConfig(withVault('http://127.0.0.1:8200'));
+    assert.equal(process.env.LATCHKEY_KEY_VAULT_TOKEN, undefined);
+    assert.ok('keyVault' in secrets);
+    assert.equal(secrets.token?.(), 'canary-of-the-token');
+    for (const shown of [inspect(secrets, { depth: 9, showHidden: true }), JSON.stringify(secrets)]) {
+      assert.doesNotMatch(shown, /canary/);
+    }
+    for (const address of ['http://localhost:8200', 'http://[::1]:8200', 'https://127.0.0.1:8200']) {
+      assert.deepEqual(mistakesOf(withVault(address)), [], address);
+    }
+  });
+
+  test('in Azure is shown no token that was given by hand', () => {
+    process.env.LATCHKEY_KEY_VAULT_TOKEN = 'canary-of-the-token';
+    assert.deepEqual(mistakesOf(withVault('https://latchkey-eu.vault.azure.net')), ['/secrets/keyVault']);
   });
 });

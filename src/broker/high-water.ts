@@ -1,26 +1,38 @@
-import { Buffer } from 'node:buffer';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Vault } from '../credentials/vault.ts';
-import { emptyRoot, sameHash } from '../ledger/merkle.ts';
+import { sameHash } from '../ledger/merkle.ts';
 import { treeRoot } from '../ledger/merkle-proof.ts';
 import { nodesOfTiles } from '../ledger/tile-reader.ts';
 import { findLedgerState, findTile, type LedgerState } from '../store/ledger.ts';
 import type { Runner } from '../store/transaction.ts';
+import {
+  createMark,
+  raiseMark,
+  readMark,
+  replaceMark,
+  unmarked,
+  type HeldMark,
+  type Mark,
+  type Tree,
+} from './high-water-mark.ts';
 
 /** The largest tree that is known to have been signed, kept outside the database. */
 export interface HighWater {
   /** @throws LedgerBehind when the database's tree is smaller, or has another past. */
   check(state: LedgerState): void;
-  /** Remembers a tree whose commit is known. Written at most once a second; what a crash loses of it is one second. */
-  raise(state: { readonly size: number; readonly root: Buffer }): void;
+  /** Remembers a tree whose commit is known. Written every few seconds; what a crash loses of it is as much. */
+  raise(state: Tree): void;
   /**
    * A witness has seen a tree of that size, signed with the ledger's key, which the database does not have. From here on
    * the database is behind, unless an operator has accepted the loss of that tree before.
    * @returns whether it counts.
    */
   contradicted(witness: string, size: number): Promise<boolean>;
-  /** Writes what is not yet written. */
-  flush(): Promise<void>;
+  /** Writes what is not yet written, if the vault takes it soon: what it does not know then, it never learns. */
+  close(): Promise<void>;
   readonly behind: () => boolean;
+  /** True when the mark could not be written for so long that nothing new may be built on what it does not cover. */
+  readonly overdue: () => boolean;
 }
 
 /** The database has lost what was signed before: it is an old backup, or somebody has rewritten it. */
@@ -28,64 +40,110 @@ export class LedgerBehind extends Error {
   override readonly name = 'LedgerBehind';
 }
 
-const secretName = 'ledger-high-water';
-const writeEvery = 1_000;
-const lookEvery = 1_000;
+/** Milliseconds. Each write is a call of the vault, whose callers are counted. */
+const writeEvery = 5_000;
+const longestGoodbye = 2_000;
+const lookEvery = 2_000;
+/** How old the oldest tree may be that the vault does not know of: an outage of the vault that long goes unnoticed. */
+const longestUnwritten = 30 * 60_000;
 
-interface Mark {
-  readonly size: number;
-  readonly root: Buffer;
-  /** How often an operator has accepted a database that was behind. */
-  readonly accepted: number;
-  /** By the key of a witness, the size of the tree that it has seen and the database does not have. */
-  readonly claims: Sizes;
-  /** What was lost with an operator's word: who still knows it says nothing new. A witness that lied is passed over alone. */
-  readonly lost: Sizes;
+export interface HighWaterOptions {
+  readonly vault: Vault;
+  readonly runner: Runner;
+  readonly warn: (message: string) => void;
+  /** Milliseconds on a clock that never goes back. */
+  readonly now?: () => number;
 }
 
-type Sizes = Readonly<Record<string, number>>;
-const unmarked: Mark = { size: 0, root: emptyRoot, accepted: 0, claims: {}, lost: {} };
-/** In `lost`, the largest tree that is known of without any witness. */
-const ownMark = 'own';
-
 /** Reads the mark and holds the database against it. */
-export async function openHighWater(vault: Vault, runner: Runner, warn: (message: string) => void): Promise<HighWater> {
-  let mark = await readMark(vault);
+export async function openHighWater(options: HighWaterOptions): Promise<HighWater> {
+  const { vault, runner, warn, now = () => performance.now() } = options;
+  let held: HeldMark | null = await readMark(vault);
+  let mark: Mark | null = held?.mark ?? null;
   let behind = mark !== null && !(await holds(runner, mark));
-  let written = mark;
-  let writing: Promise<void> | null = null;
+  /** Since when there is something that the vault does not know. */
+  let unwrittenSince: number | null = null;
+  /** A witness's claim, which the vault does not hold yet. */
+  let claimed = false;
   let timer: NodeJS.Timeout | undefined;
 
+  /** Takes over what another broker, or an operator, has put in the mark's place. */
+  const adopt = async (found: HeldMark): Promise<void> => {
+    held = found;
+    const own = mark ?? unmarked;
+    const isMoved = found.mark.accepted > own.accepted;
+    const { size, root } = isMoved || found.mark.size > own.size ? found.mark : own;
+    mark = { ...found.mark, size, root };
+    behind = isMoved ? !(await holds(runner, found.mark)) : behind || Object.keys(found.mark.claims).length > 0;
+    if (!isMoved) return;
+    unwrittenSince = null;
+    claimed = false;
+  };
+  const writeClaims = async (): Promise<void> => {
+    const found = await readMark(vault);
+    const own = mark ?? unmarked;
+    const { size, root } = found && found.mark.size > own.size ? found.mark : own;
+    mark = { ...own, size, root, claims: { ...found?.mark.claims, ...own.claims } };
+    await replaceMark(vault, mark);
+    held = await readMark(vault);
+    claimed = false;
+  };
+  const writeTree = async (): Promise<void> => {
+    if (!mark || unwrittenSince === null || behind) return;
+    const began = now();
+    held ??= await createMark(vault, mark);
+    if (!(await raiseMark(vault, held, mark))) {
+      const found = await readMark(vault);
+      if (!found) throw new Error('the ledger’s mark was taken out of the vault');
+      await adopt(found);
+      return arm();
+    }
+    // What was raised meanwhile has armed the timer.
+    unwrittenSince = timer ? began : null;
+  };
+  let complained = '';
+  /** Says once what goes wrong again and again. */
+  const complain = (error: unknown): void => {
+    const message = error instanceof Error ? error.message : String(error);
+    if (message !== complained) warn(message);
+    complained = message;
+  };
+  const arm = (): void => {
+    timer ??= setTimeout(() => void flush().catch(complain), writeEvery).unref();
+  };
+  let writing: Promise<void> | null = null;
   const write = async (): Promise<void> => {
     clearTimeout(timer);
     timer = undefined;
-    if (!mark || mark === written || behind) return;
-    const next = mark;
-    await writeMark(vault, next);
-    written = next;
+    try {
+      if (claimed) await writeClaims();
+      await writeTree();
+      complained = '';
+    } catch (error) {
+      arm();
+      throw error;
+    }
   };
   const flush = (): Promise<void> => (writing ??= write().finally(() => (writing = null)));
 
   /** Looks whether an operator has accepted the database. Other brokers' marks say nothing of that. */
   const lookAgain = async (): Promise<void> => {
     const found = await readMark(vault);
-    if (!found || found.accepted <= (mark?.accepted ?? 0) || !(await holds(runner, found))) return;
-    mark = found;
-    written = found;
-    behind = false;
+    if (found && found.mark.accepted > (mark?.accepted ?? 0) && (await holds(runner, found.mark))) await adopt(found);
   };
   let looking: Promise<void> | null = null;
-  let looked = performance.now();
+  let looked = now();
   const lookNowAndThen = (): void => {
-    if (looking || performance.now() - looked < lookEvery) return;
-    looked = performance.now();
+    if (looking || now() - looked < lookEvery) return;
+    looked = now();
     looking = lookAgain()
-      .catch((error: unknown) => warn(String(error)))
+      .catch(complain)
       .finally(() => (looking = null));
   };
 
   return {
     behind: () => behind,
+    overdue: () => unwrittenSince !== null && now() - unwrittenSince > longestUnwritten,
     check(state) {
       if (
         !behind &&
@@ -104,44 +162,32 @@ export async function openHighWater(vault: Vault, runner: Runner, warn: (message
     raise({ size, root }) {
       if (mark && size <= mark.size) return;
       mark = { ...(mark ?? unmarked), size, root };
-      timer ??= setTimeout(() => void flush().catch((error: unknown) => warn(String(error))), writeEvery).unref();
+      unwrittenSince ??= now();
+      arm();
     },
     async contradicted(witness, size) {
       const { claims, lost } = (mark ??= unmarked);
       if (size <= Math.max(lost[ownMark] ?? 0, lost[witness] ?? 0)) return false;
       behind = true;
       mark = { ...mark, claims: { ...claims, [witness]: size } };
-      await writing;
-      await writeMark(vault, mark);
+      claimed = true;
+      await writing?.catch(() => {});
+      // If the vault is away, it is told later. If we stop before that, the witness says so again at the next start.
+      await flush().catch(complain);
       return true;
     },
-    flush,
+    async close() {
+      const ended = new AbortController();
+      const tooLate = sleep(longestGoodbye, undefined, { signal: ended.signal }).catch(() => {});
+      await Promise.race([tooLate, flush().catch(complain)]);
+      ended.abort();
+      clearTimeout(timer);
+    },
   };
 }
 
-async function readMark(vault: Vault): Promise<Mark | null> {
-  const text = await vault.get(secretName);
-  if (text === null) return null;
-  const { size, root, accepted = 0, claims = {}, lost = {} } = JSON.parse(text) as Readonly<Record<string, unknown>>;
-  const isMark =
-    [size, accepted].every(Number.isSafeInteger) && typeof root === 'string' && [claims, lost].every(areSizes);
-  if (!isMark) throw new Error(`the secret \`${secretName}\` is not a mark`);
-  return {
-    size: size as number,
-    root: Buffer.from(root, 'base64'),
-    accepted: accepted as number,
-    claims: claims as Sizes,
-    lost: lost as Sizes,
-  };
-}
-
-function areSizes(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Object.values(value).every(Number.isSafeInteger);
-}
-
-async function writeMark(vault: Vault, { root, ...rest }: Mark): Promise<void> {
-  await vault.replace(secretName, JSON.stringify({ ...rest, root: root.toString('base64') }));
-}
+/** In `lost`, the largest tree that is known of without any witness. */
+const ownMark = 'own';
 
 /** True when the database has all that is known to have been signed. */
 async function holds(runner: Runner, mark: Mark): Promise<boolean> {
@@ -172,16 +218,17 @@ export interface Rollback {
 
 /** What the database is behind by; null when it is not. */
 export async function findRollback(vault: Vault, runner: Runner): Promise<Rollback | null> {
-  const mark = await readMark(vault);
-  if (!mark || (await holds(runner, mark))) return null;
-  return { from: Math.max(mark.size, ...Object.values(mark.claims)), to: (await findLedgerState(runner)).size };
+  const held = await readMark(vault);
+  if (!held || (await holds(runner, held.mark))) return null;
+  const from = Math.max(held.mark.size, ...Object.values(held.mark.claims));
+  return { from, to: (await findLedgerState(runner)).size };
 }
 
 /** Moves the mark back to where the database is. Brokers that wait for it go on within a second or two. */
 export async function moveMarkBack(vault: Vault, runner: Runner): Promise<void> {
-  const mark = await readMark(vault);
+  const held = await readMark(vault);
   const { size, root } = await findLedgerState(runner);
-  const { accepted, claims, lost, size: marked } = mark ?? unmarked;
+  const { accepted, claims, lost, size: marked } = held?.mark ?? unmarked;
   const known = { ...lost, ...claims, [ownMark]: Math.max(marked, lost[ownMark] ?? 0) };
-  await writeMark(vault, { size, root, accepted: accepted + 1, claims: {}, lost: known });
+  await replaceMark(vault, { size, root, accepted: accepted + 1, claims: {}, lost: known });
 }

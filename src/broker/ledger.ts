@@ -18,7 +18,12 @@ export interface Ledger {
   onGrowth(listener: () => void): () => void;
   /** True when the database has lost what was signed: then nothing is signed at all. */
   behind(): boolean;
-  /** @throws unavailable while the ledger takes nothing more: behind its own past, or further back than it can catch up. */
+  /** @throws unavailable when the database has lost what was signed. */
+  requireSound(): void;
+  /**
+   * @throws unavailable while the ledger takes nothing new: behind its own past, further back than it can catch up, or
+   * too far ahead of what the vault knows of it.
+   */
   requireRoom(): void;
   /**
    * The receipt of an event that was committed, as soon as a checkpoint covers it that as many witnesses have cosigned
@@ -188,6 +193,12 @@ export function openLedger(options: {
     return formatReceipt({ event, index, hashes, checkpoint: checkpoint + lines.join('') });
   };
 
+  const requireSound = (): void => {
+    if (highWater.behind()) {
+      throw new LatchkeyError('unavailable', 'the ledger waits for an operator', { retryAfter: 60 });
+    }
+  };
+
   return {
     poke,
     onGrowth(listener) {
@@ -195,9 +206,11 @@ export function openLedger(options: {
       return () => listeners.delete(listener);
     },
     behind: highWater.behind,
+    requireSound,
     requireRoom() {
-      if (highWater.behind()) {
-        throw new LatchkeyError('unavailable', 'the ledger waits for an operator', { retryAfter: 60 });
+      requireSound();
+      if (highWater.overdue()) {
+        throw new LatchkeyError('unavailable', 'the ledger waits for the vault', { retryAfter: 10 });
       }
       if (waiting > mostWaiting) throw new LatchkeyError('unavailable', 'the ledger is behind', { retryAfter: 2 });
     },
@@ -238,7 +251,7 @@ export function openLedger(options: {
       wake();
       await running;
       await (await listening).close();
-      await highWater.flush();
+      await highWater.close();
     },
   };
 }

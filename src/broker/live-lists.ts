@@ -137,7 +137,7 @@ export function createLiveLists(
 
   return {
     async statementFor(device) {
-      context.ledger.requireRoom();
+      context.ledger.requireSound();
       const [list] = await readLiveLists(context.pool, [device]);
       return list ? sign(list) : null;
     },

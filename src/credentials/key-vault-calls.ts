@@ -40,8 +40,11 @@ export interface KeyVaultTarget {
 /** Milliseconds for one call with its retries; identities found by a command line take seconds the first time. */
 const deadline = 8_000;
 
-/** Loads the client, which no broker without a Key Vault carries, and finds out nothing yet. */
-export async function openKeyVaultCalls(target: KeyVaultTarget): Promise<KeyVaultCalls> {
+/**
+ * Loads the client, which no broker without a Key Vault carries, and finds out nothing yet.
+ * @param ended gives up what is on its way.
+ */
+export async function openKeyVaultCalls(target: KeyVaultTarget, ended: AbortSignal): Promise<KeyVaultCalls> {
   const { SecretClient: Client } = await import('@azure/keyvault-secrets');
   const credential = await credentialFor(target);
   const client = (maxRetries: number): SecretClient =>
@@ -54,7 +57,7 @@ export async function openKeyVaultCalls(target: KeyVaultTarget): Promise<KeyVaul
   const setting = client(0);
 
   const call = async <T>(work: (options: { abortSignal: AbortSignal }) => Promise<T>): Promise<T> => {
-    const abortSignal = AbortSignal.timeout(deadline);
+    const abortSignal = AbortSignal.any([ended, AbortSignal.timeout(deadline)]);
     try {
       return await work({ abortSignal });
     } catch (error) {
@@ -86,7 +89,7 @@ export async function openKeyVaultCalls(target: KeyVaultTarget): Promise<KeyVaul
       }),
     delete: (name) => call(async (options) => void (await asking.beginDeleteSecret(name, options))),
     getDeleted: (name) => call(async (options) => void (await asking.getDeletedSecret(name, options))),
-    purge: (name) => call(async (options) => void (await asking.purgeDeletedSecret(name, options))),
+    purge: (name) => call((options) => asking.purgeDeletedSecret(name, options)),
   };
 }
 

@@ -38,7 +38,8 @@ const writeTries = 3;
  * single versions: what is replaced is disabled.
  */
 export async function openKeyVault({ onChange, ...target }: KeyVaultOptions): Promise<Vault> {
-  const direct = await openKeyVaultCalls(target);
+  const ended = new AbortController();
+  const direct = await openKeyVaultCalls(target, ended.signal);
   const { url } = target;
   const breaker = createCircuitBreaker({
     failures: 3,
@@ -181,8 +182,8 @@ export async function openKeyVault({ onChange, ...target }: KeyVaultOptions): Pr
         throw explain(error, name, url);
       }
     },
-    health: breaker.health,
-    close: async () => {},
+    health: () => breaker.health(),
+    close: async () => ended.abort(),
   };
 }
 

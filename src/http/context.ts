@@ -5,6 +5,7 @@ import type { RequestWatch } from '../broker/request-watch.ts';
 import type { IdentityProviderConfig } from './identity/types.ts';
 import type { IdentityVerifier } from './identity/identity-verifier.ts';
 import type { createPeople } from '../broker/people.ts';
+import type { VaultHealth } from '../credentials/vault.ts';
 import type { RateLimit } from './rate-limit.ts';
 
 /** Where the line of each call goes. */
@@ -34,6 +35,7 @@ export interface HttpContext {
   readonly bodyTimeout: number;
   /** False before everything is up and while draining. */
   readonly ready: () => boolean;
+  readonly vaultHealth: () => VaultHealth;
   readonly databaseAnswers: () => Promise<boolean>;
   readonly log: RequestLog;
 }

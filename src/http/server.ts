@@ -72,15 +72,19 @@ function refusalOf(code: ErrorCode): string {
   return `${lines.join('\r\n')}\r\n\r\n${body}`;
 }
 
-/** Answers while the broker starts: it lives, and takes no traffic. */
-export function answerNotReady(request: IncomingMessage, response: ServerResponse): void {
-  const alive = request.url === '/livez';
-  response.writeHead(alive ? 200 : 503, {
-    'Content-Type': alive ? 'application/json' : 'application/problem+json',
+/** Answers while the broker starts: it lives, takes no traffic, and says what it waits for. */
+export function answerNotReady(request: IncomingMessage, response: ServerResponse, missing: string): void {
+  const [status, type, body] =
+    request.url === '/livez'
+      ? [200, 'application/json', { status: 'alive' }]
+      : request.url === '/readyz'
+        ? [503, 'application/json', { status: 'not ready', missing: [missing] }]
+        : [503, 'application/problem+json', problemOf(new LatchkeyError('unavailable', 'the broker is starting'))];
+  response.writeHead(status, {
+    'Content-Type': type,
     'Cache-Control': 'no-store',
     'X-Request-Id': randomUUID(),
-    ...(!alive && { 'Retry-After': '1' }),
+    ...(status === 503 && { 'Retry-After': '1' }),
   });
-  const starting = new LatchkeyError('unavailable', 'the broker is starting');
-  response.end(JSON.stringify(alive ? { status: 'alive' } : problemOf(starting)));
+  response.end(JSON.stringify(body));
 }

@@ -11,7 +11,7 @@ import { loadKeys } from '../../src/credentials/keys.ts';
 import { openDirectoryVault } from '../../src/credentials/directory-vault.ts';
 import { startBroker, type RunningBroker, type ServeLog } from '../../src/serve.ts';
 import { takeBackup } from '../support/backup.ts';
-import { newTestBroker, people, type Reply, type TestBroker } from '../support/broker.ts';
+import { newTestBroker, people, secretsDirectory, type Reply, type TestBroker } from '../support/broker.ts';
 import { newEngineerKey } from '../support/engineer.ts';
 import { newTestWitness, type TestWitness } from '../witness/support.ts';
 
@@ -91,7 +91,7 @@ test('the receipts of an honest broker carry the witness’s word, and an agent 
 test('a broker with a copy of database and keys cannot show some people another history', async () => {
   const backup = await takeBackup(honest.database);
   const secrets = { directory: join(directory, 'copied-secrets') };
-  await cp(honest.config.secrets.directory, secrets.directory, { recursive: true });
+  await cp(secretsDirectory(honest.config), secrets.directory, { recursive: true });
   const config = { ...honest.config, database: { url: backup.appUrl, poolSize: 5 }, secrets };
   const listen = { host: '127.0.0.1', port: 0 };
   const forks: RunningBroker[] = [];

@@ -10,7 +10,7 @@ import { loadSealer } from '../../src/credentials/seal.ts';
 import { openDirectoryVault } from '../../src/credentials/directory-vault.ts';
 import { startBroker, type RunningBroker } from '../../src/serve.ts';
 import { openPool } from '../../src/store/pool.ts';
-import { newTestBroker, type TestBroker } from '../support/broker.ts';
+import { newTestBroker, secretsDirectory, type TestBroker } from '../support/broker.ts';
 import { newEngineerKey, type EngineerKey } from '../support/engineer.ts';
 import { copyDatabase, dropDatabase, inDatabase, verify } from '../support/vandal.ts';
 
@@ -55,7 +55,7 @@ test('a database that was rolled back opens no door until an operator accepts it
   for (let i = 0; i < 5; i++) await broker.ask('ben', 'remediate');
   await settled();
   const { body: kept } = await broker.call(null, 'GET', '/ledger/checkpoint');
-  const pinned = join(dirname(broker.config.secrets.directory), 'kept');
+  const pinned = join(dirname(secretsDirectory(broker.config)), 'kept');
   await writeFile(pinned, kept);
   await again.stop();
 
@@ -91,7 +91,7 @@ test('a database that was rolled back opens no door until an operator accepts it
   assert.deepEqual([found.exitCode, found.answer.index], [1, Number(before.rows[0]!.size)]);
   assert.match(found.answer.reason, /pinned checkpoint is of/);
 
-  const file = join(dirname(broker.config.secrets.directory), 'config.json');
+  const file = join(dirname(secretsDirectory(broker.config)), 'config.json');
   const { publicUrl, listen, region, identityProviders, policies, secrets, ledger } = broker.config;
   const database = { url: backupUrl };
   await writeFile(
@@ -130,7 +130,7 @@ test('a database that was rolled back opens no door until an operator accepts it
 
 test('a database that has all that was signed needs no accepting, and nothing is recorded', async () => {
   const pool = openPool({ url: backupUrl, size: 2 });
-  const vault = await openDirectoryVault(broker.config.secrets.directory);
+  const vault = await openDirectoryVault(secretsDirectory(broker.config));
   const context = { pool, region: 'EU', sealer: await loadSealer(vault), ledger: { poke: () => {} } };
   const count = async () => (await pool.query('SELECT FROM audit_events')).rowCount;
   const before = await count();

@@ -179,7 +179,7 @@ test('a broker whose database has lost what a witness has seen signs nothing unt
     assert.equal((await mintAgain(broker)).status, 201);
     await broker.brokers[0]!.stop();
     // The mark in the vault is gone too: the witness alone remembers.
-    await rm(join(secrets, 'ledger-high-water'));
+    await (await openDirectoryVault(secrets)).remove('ledger-high-water');
     const old = { ...broker.config, database: { url: backup.appUrl, poolSize: 5 }, listen };
     const behind = await startBroker(old, log);
     late.push(behind);

@@ -227,6 +227,12 @@ export async function newTestBroker(options: TestBrokerOptions = {}): Promise<Te
 
 const lax = { perSecond: 100_000, burst: 100_000 };
 
+/** Where the secrets of a broker without a Key Vault are. */
+export function secretsDirectory({ secrets }: Config): string {
+  if (!('directory' in secrets)) throw new Error('its secrets are in a Key Vault');
+  return secrets.directory;
+}
+
 /** A port that was free a moment ago. */
 export function freePort(): Promise<number> {
   return new Promise((resolve) => {

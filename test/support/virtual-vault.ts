@@ -68,6 +68,7 @@ export function newVirtualVault(now: () => number): VirtualVault {
     setTags: (name, version, tags) => call('setTags', () => change(name, version, (about) => ({ ...about, tags }))),
     disable: (name, version) => call('disable', () => change(name, version, (about) => ({ ...about, enabled: false }))),
     remove: (name) => call('remove', () => void secrets.delete(name)),
+    health: () => ({ circuit: 'closed', awaySince: null }),
     close: async () => {},
   };
   return vault;

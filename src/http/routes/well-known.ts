@@ -9,6 +9,12 @@ const open = 'public';
 export function wellKnownRoutes(context: HttpContext, all: () => readonly Route[]): Route[] {
   const { keys, issuer } = context.broker;
   const health = Type.Object({ status: Type.String() });
+  const readiness = Type.Object({
+    status: Type.String(),
+    /** What it would need and does not have: without its vault it goes on with what is loaded. */
+    missing: Type.Array(Type.String()),
+    vault: Type.Optional(Type.Object({ circuit: Type.String(), awaySince: Type.Union([Type.String(), Type.Null()]) })),
+  });
   let document: string | undefined;
   return [
     route({
@@ -34,19 +40,27 @@ export function wellKnownRoutes(context: HttpContext, all: () => readonly Route[
       unlimited: true,
       rule: open,
       answers: {
-        200: { description: 'it can', schema: health, example: { status: 'ready' } },
+        200: {
+          description: 'it can, and what is missing all the same',
+          schema: readiness,
+          example: { status: 'ready', missing: [], vault: { circuit: 'closed', awaySince: null } },
+        },
         503: {
           description: 'it cannot: starting, draining, or without its database',
-          schema: health,
-          example: { status: 'not ready' },
+          schema: readiness,
+          example: { status: 'not ready', missing: ['database'] },
         },
       },
       problems: [],
       handle: async () => {
-        const ready = context.ready() && (await context.databaseAnswers());
+        const hasDatabase = await context.databaseAnswers();
+        const ready = context.ready() && hasDatabase;
+        const { circuit, awaySince } = context.vaultHealth();
+        const missing = [hasDatabase ? [] : ['database'], awaySince === null ? [] : ['vault']].flat();
+        const vault = { circuit, awaySince: awaySince?.toISOString() ?? null };
         return {
           status: ready ? 200 : 503,
-          body: { status: ready ? 'ready' : 'not ready' },
+          body: { status: ready ? 'ready' : 'not ready', missing, vault },
           headers: { 'Cache-Control': 'no-store' },
         };
       },

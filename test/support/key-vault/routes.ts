@@ -22,8 +22,8 @@ const actions: Readonly<Record<Action, string>> = {
   update: 'secrets/update/action',
   list: 'secrets/readMetadata/action',
   delete: 'secrets/delete',
-  recover: 'deletedSecrets/recover/action',
-  purge: 'deletedSecrets/purge/action',
+  recover: 'secrets/recover/action',
+  purge: 'secrets/purge/action',
 };
 
 const names = /^[0-9a-zA-Z-]{1,127}$/;
