@@ -11,7 +11,7 @@ const builds = {
   package() {
     compile('tsconfig.build.json', 'dist');
     // The compiled code looks for them where they are seen from src/.
-    cpSync(at('migrations'), at('dist/migrations'), { recursive: true });
+    for (const folder of ['migrations', 'agent-actions']) cpSync(at(folder), at('dist', folder), { recursive: true });
   },
   agent() {
     compile('packages/agent/tsconfig.json', 'packages/agent/dist');

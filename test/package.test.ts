@@ -58,7 +58,7 @@ describe('the whole package', () => {
     for (const folder of folders)
       assert.match(
         folder,
-        /^(?:dist\/(?:src|migrations|package\.json)|policies\/|scripts\/latchkey\.mjs|LICENSE|README\.md|package\.json)/,
+        /^(?:dist\/(?:src|agent-actions|migrations|package\.json)|policies\/|scripts\/latchkey\.mjs|LICENSE|README\.md|package\.json)/,
       );
     const sources = whole.paths.filter((path) => /(?<!\.d)\.ts$|\.map$|\.test\./.test(path));
     assert.deepEqual(sources, []);

@@ -1,8 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { Type, type Static, type TSchema } from 'typebox';
+import { Type, type Static } from 'typebox';
 import type { InputMistake } from '../../domain/errors.ts';
 import { pointerSegment, shapeMistakes } from '../../domain/shape-mistakes.ts';
 import { parseStrictJson } from '../../domain/strict-json.ts';
@@ -12,6 +11,7 @@ import { doorAddressMistake } from '../door-server.ts';
 import type { DemandedWitnesses } from '../receipts.ts';
 import { ActionsFile } from './action-file.ts';
 import { declareAction, type Declaration } from './declare-action.ts';
+import { shippedSet } from './shipped.ts';
 
 const closed = { additionalProperties: false };
 const text = Type.String({ minLength: 1, maxLength: 2_000 });
@@ -82,7 +82,7 @@ export async function readAgentConfig(file: string): Promise<AgentConfig> {
 
 /** Checks a configuration. @throws AgentConfigError with all mistakes together. */
 export async function parseAgentConfig(value: unknown, file = 'the configuration'): Promise<AgentConfig> {
-  const mistakes = check(ConfigFile, value);
+  const mistakes = check(isConfig, value);
   const fail = () => new AgentConfigError(file, mistakes);
   if (typeof value !== 'object' || value === null) throw fail();
   const written = value as Partial<ConfigFile>;
@@ -123,10 +123,13 @@ export async function parseAgentConfig(value: unknown, file = 'the configuration
   };
 }
 
-function check(schema: TSchema, value: unknown): InputMistake[] {
-  const validate = new Ajv2020({ strict: true, allErrors: true, allowUnionTypes: true }).compile(schema);
+const ajv = new Ajv2020({ strict: true, allErrors: true, allowUnionTypes: true });
+const isConfig = ajv.compile<ConfigFile>(ConfigFile);
+const isActionSet = ajv.compile<Static<typeof ActionSetFile>>(ActionSetFile);
+
+function check(validate: typeof isConfig | typeof isActionSet, value: unknown): InputMistake[] {
   validate(value);
-  return shapeMistakes((validate.errors ?? []).filter(({ keyword }) => keyword !== 'anyOf' && keyword !== 'if'));
+  return shapeMistakes((validate.errors ?? []).filter(({ keyword }) => keyword !== 'anyOf'));
 }
 
 function readBrokerUrl(url: string | undefined, mistakes: InputMistake[]): string {
@@ -168,9 +171,9 @@ async function readActionSet(
   mistakes: InputMistake[],
 ): Promise<void> {
   const shipped = /^latchkey:(?<set>[a-z]+)$/.exec(name)?.groups?.['set'];
-  const file = shipped ? fileURLToPath(new URL(`../../../agent-actions/${shipped}.json`, import.meta.url)) : name;
+  const file = shipped ? shippedSet(shipped) : name;
   const [value, unread] = await readJson(file);
-  const wrong = unread ? [unread] : check(ActionSetFile, value);
+  const wrong = unread ? [unread] : check(isActionSet, value);
   const inSet = [...wrong];
   if (inSet.length === 0) {
     const all = Object.entries((value as Static<typeof ActionSetFile>).actions);
