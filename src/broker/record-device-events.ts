@@ -2,11 +2,12 @@ import { importJWK, jwtVerify } from 'jose';
 import { requireCanonicalCompactJws } from '../domain/compact-jws.ts';
 import type { DeviceEvent } from '../domain/device-event.ts';
 import { invalid, LatchkeyError } from '../domain/errors.ts';
-import { timeOf, type DeviceId, type EventId } from '../domain/ids.ts';
+import { timeOf, type DeviceId, type EventId, type GrantId } from '../domain/ids.ts';
 import { noLongerEnrolled } from '../domain/unenrolled.ts';
 import type { LedgerEvent } from '../ledger/events.ts';
 import { claimStatement } from '../store/device-statements.ts';
 import { lockDevice, type Device } from '../store/devices.ts';
+import { isGiven } from '../store/grants.ts';
 import { findLedgerState, readEntries } from '../store/ledger.ts';
 import { endSession, keepEarlyEnd, takeEarlyEnd } from '../store/session-ends.ts';
 import { insertSession, isIssued } from '../store/sessions.ts';
@@ -100,9 +101,21 @@ async function record(
     const { session, grant, cause, lagMs } = said;
     const end = { session, grant, device: device.id, at: now, cause, lagMs };
     if (await endSession(tx, end)) await journal.close(tx, now, [unconfirmedAlarm], session);
-    else await keepEarlyEnd(tx, end);
+    else {
+      await keepEarlyEnd(tx, end);
+      await requireKnown(tx, journal, device, grant, now);
+    }
   }
+  if (said.type === 'session.refused') await requireKnown(tx, journal, device, said.grant, now);
   if (said.type === 'session.started') await begin(tx, journal, device, said, now);
+}
+
+/**
+ * A door tells only of what came with a credential and a receipt that it found good. When they are of a grant that was
+ * never given here, somebody else has the keys to both, or this database has lost what it once gave.
+ */
+async function requireKnown(tx: Tx, journal: Journal, device: Device, grant: GrantId, now: Date): Promise<void> {
+  if (!(await isGiven(tx, grant))) await journal.raise(tx, now, 'unknown-grant', grant, device.tenant);
 }
 
 async function begin(tx: Tx, journal: Journal, device: Device, said: Started, now: Date): Promise<void> {

@@ -68,6 +68,11 @@ export async function findGrant(runner: Runner, id: GrantId): Promise<StoredGran
   return found && parse(found);
 }
 
+/** True when there is, or was, such a grant. */
+export async function isGiven(runner: Runner, id: GrantId): Promise<boolean> {
+  return (await row<object>(runner, 'is-given', 'SELECT 1 FROM grants WHERE id = $1', [id])) !== null;
+}
+
 /** The grants of these ids that exist, in no particular order. */
 export async function findGrants(runner: Runner, ids: readonly GrantId[]): Promise<StoredGrant[]> {
   if (ids.length === 0) return [];

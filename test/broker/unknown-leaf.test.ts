@@ -30,14 +30,25 @@ beforeEach(async () => {
   };
 });
 
+/** The device states something, signed with its key. */
+async function tell(said: object) {
+  const device = broker.contoso.devices[0]!;
+  const statement = await new SignJWT({ at: new Date().toISOString(), ...said })
+    .setProtectedHeader({ alg: 'ES256', typ: 'latchkey-event+jwt' })
+    .setIssuer(device.id)
+    .setAudience(broker.config.publicUrl)
+    .setJti(newId('event', Date.now()))
+    .setIssuedAt()
+    .sign(device.privateKey);
+  return device.call('POST', '/v1/agent/events', { events: [statement] });
+}
+
 /** The device states that a session was started with the credential, and whatever the test has changed. */
 async function state(changes: object = {}) {
-  const device = broker.contoso.devices[0]!;
   const { sub, jti, grant, scope } = decodeJwt(credential);
   const session = newId('session', Date.now());
-  const statement = await new SignJWT({
+  const { status, text } = await tell({
     type: 'session.started',
-    at: new Date().toISOString(),
     session,
     grant,
     person: sub,
@@ -46,14 +57,7 @@ async function state(changes: object = {}) {
     scopes: String(scope).split(' '),
     ...place,
     ...changes,
-  })
-    .setProtectedHeader({ alg: 'ES256', typ: 'latchkey-event+jwt' })
-    .setIssuer(device.id)
-    .setAudience(broker.config.publicUrl)
-    .setJti(newId('event', Date.now()))
-    .setIssuedAt()
-    .sign(device.privateKey);
-  const { status, text } = await device.call('POST', '/v1/agent/events', { events: [statement] });
+  });
   const { rows } = await broker.sql.query<{ kind: string }>('SELECT kind FROM alarms WHERE subject = $1', [session]);
   return { status, text, alarms: rows.map(({ kind }) => kind).sort() };
 }
@@ -96,6 +100,33 @@ for (const [what, changes, expected] of lies) {
     await broker.checkLedger();
   });
 }
+
+test('the end and the refusal of a session on a grant that was never given are one alarm, on a given one none', async () => {
+  const alarmed = async (grant: string): Promise<string[]> =>
+    (await broker.sql.query<{ kind: string }>('SELECT kind FROM alarms WHERE subject = $1', [grant])).rows.map(
+      ({ kind }) => kind,
+    );
+  const { sub: person, grant } = decodeJwt(credential);
+  for (const [on, expected] of [
+    [newId('grant', Date.now()), ['unknown-grant']],
+    [String(grant), []],
+  ] as const) {
+    const ended = {
+      type: 'session.ended',
+      session: newId('session', Date.now()),
+      grant: on,
+      cause: 'closed',
+      lagMs: 0,
+    };
+    const refused = { type: 'session.refused', code: 'grant-not-live', grant: on, person };
+    for (const said of [ended, refused, { ...ended, session: newId('session', Date.now()) }]) {
+      const { status, text } = await tell(said);
+      assert.ok(status < 300, text);
+    }
+    assert.deepEqual(await alarmed(on), expected);
+  }
+  await broker.checkLedger();
+});
 
 test('a session that does not say where its credential is in the ledger is no statement', async () => {
   for (const changes of [
