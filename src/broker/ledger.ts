@@ -6,7 +6,14 @@ import { findCosignatures, findCosigned, type Cosigned } from '../store/cosignat
 import { countWaiting, findLedgerState, listenToLedger, locate, type LedgerState } from '../store/ledger.ts';
 import type { Pool } from '../store/pool.ts';
 import { LedgerBehind, type HighWater } from './high-water.ts';
-import { batchSize, LedgerDamaged, sequenceBatch, type LedgerSigner, type Sequenced } from './sequence-ledger.ts';
+import {
+  batchSize,
+  LedgerDamaged,
+  sequenceBatch,
+  smallestBatch,
+  type LedgerSigner,
+  type Sequenced,
+} from './sequence-ledger.ts';
 import { readTree } from './tree-reader.ts';
 import type { Witnesses } from './witnesses.ts';
 
@@ -118,21 +125,24 @@ export function openLedger(options: {
     waiters.add(waiter);
     return { promise, stop: () => waiter.wake(null) };
   };
+  let most = batchSize;
   const run = async (): Promise<void> => {
     do {
       again = false;
       try {
-        const sequenced = await sequenceBatch(pool, signer, (state) => highWater.check(state));
+        const sequenced = await sequenceBatch(pool, signer, (state) => highWater.check(state), most);
         complained = null;
         if (sequenced) {
           highWater.raise(sequenced);
           announce(sequenced);
           witnesses.poke();
         }
-        const full = sequenced?.added === batchSize;
+        const full = sequenced?.added === most;
+        if (sequenced) most = Math.min(batchSize, 2 * most);
         waiting = full ? await countWaiting(pool, mostWaiting + 1) : 0;
         again ||= full;
       } catch (error) {
+        most = Math.max(smallestBatch, Math.floor(most / 4));
         complain(error);
       }
     } while (again && !stopping());

@@ -38,8 +38,12 @@ export class LedgerDamaged extends Error {
   override readonly name = 'LedgerDamaged';
 }
 
-/** Events in one checkpoint, at the most: a batch takes a fraction of a second. */
+/**
+ * Events in one checkpoint, at the most: a batch takes a fraction of a second. A batch that fails is followed by smaller
+ * ones: on a machine that has hardly any time for us, a large one would fail for its length again and again.
+ */
 export const batchSize = 2_000;
+export const smallestBatch = 50;
 
 /**
  * Gives events that wait their positions, extends the tree over them and signs a checkpoint, all in one transaction.
@@ -47,6 +51,7 @@ export const batchSize = 2_000;
  * If we stop before the commit, nothing has happened and another broker begins anew; after it, whoever reads the state
  * finds the checkpoint.
  * @param check refuses a tree that must not be signed on.
+ * @param most how many events are taken at the most.
  * @returns null when another broker is at it, or when there is nothing to do.
  * @throws LedgerDamaged when a leaf is not what was written, or the edge is not that of the signed root.
  */
@@ -54,12 +59,13 @@ export function sequenceBatch(
   pool: Pool,
   signer: LedgerSigner,
   check: (state: LedgerState) => void,
+  most = batchSize,
 ): Promise<Sequenced | null> {
   return inTransaction(pool, async (tx) => {
     const state = await lockLedgerState(tx);
     if (!state) return null;
     check(state);
-    const waiting = await placeWaiting(tx, state.size, batchSize);
+    const waiting = await placeWaiting(tx, state.size, most);
     if (waiting.length === 0 && state.checkpoint !== null) return null;
     const range = CompactRange.from(state.size, state.edge);
     if (!sameHash(range.root(), state.root))

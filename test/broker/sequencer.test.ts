@@ -11,7 +11,6 @@ import { newTestBroker, type Reply, type TestBroker } from '../support/broker.ts
 import { newEngineerKey, type EngineerKey } from '../support/engineer.ts';
 import { verify } from '../support/vandal.ts';
 
-const nobody = { kind: 'broker', id: 'broker' } as const;
 let broker: TestBroker;
 let key: EngineerKey;
 let vkey: string;
@@ -69,22 +68,47 @@ test('two brokers that write and sequence at once never fork the ledger', async 
   await Promise.all(writers);
 });
 
+/** Writes events as a broker does that dies before it can say so. */
+const appendMany = async (count: number): Promise<void> => {
+  const fact = { type: 'policy.loaded', policy: 'sha256:0' } as const;
+  const about = { at: new Date(), region: 'EU', tenant: null, actor: { kind: 'broker', id: 'broker' } as const };
+  const pool = openPool({ url: broker.database.appUrl, size: 1 });
+  await inTransaction(pool, async (tx) =>
+    appendEvents(
+      tx,
+      Array.from({ length: count }, () => eventOf(fact, about)),
+      [],
+    ),
+  );
+  await pool.end();
+};
+
 test('more events than one batch takes, which nobody announced, get their positions at once and without a complaint', async () => {
   await settled();
   const complaints = (): number =>
     broker.logLines.filter((line) => /could not be extended/.test((line as { message?: string }).message ?? '')).length;
   const before = complaints();
-  const now = new Date();
-  const events = Array.from({ length: 2 * batchSize + 1 }, () =>
-    eventOf({ type: 'policy.loaded', policy: 'sha256:0' }, { at: now, region: 'EU', tenant: null, actor: nobody }),
-  );
-  const pool = openPool({ url: broker.database.appUrl, size: 1 });
-  // Written as by a broker that died before it could say so.
-  await inTransaction(pool, async (tx) => appendEvents(tx, events, []));
-  await pool.end();
+  await appendMany(2 * batchSize + 1);
   await settled();
   await sleep(500);
   assert.equal(complaints(), before, JSON.stringify(broker.logLines.at(-1)));
+});
+
+test('when large batches cannot be made, smaller ones are', async () => {
+  await settled();
+  // As if the database were so slow that a large batch takes longer than it may.
+  await broker.sql.query(
+    `CREATE OR REPLACE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+       IF (SELECT count(*) > 600 FROM added) THEN RAISE EXCEPTION 'too slow' USING ERRCODE = '57014'; END IF;
+       RETURN NULL; END $$`,
+  );
+  await broker.sql.query(
+    `CREATE TRIGGER slow AFTER INSERT ON ledger_entries REFERENCING NEW TABLE AS added
+     FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()`,
+  );
+  await appendMany(batchSize + 1);
+  await settled();
+  await broker.sql.query('DROP TRIGGER slow ON ledger_entries');
 });
 
 const once = 'FOR EACH STATEMENT EXECUTE FUNCTION fail_some()';
