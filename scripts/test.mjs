@@ -3,7 +3,11 @@ import { spawn } from 'node:child_process';
 import { existsSync, globSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { startTestServer } from '../test/support/test-server.ts';
+
+// A hundred processes load the same code: its types are stripped, and it is compiled, once for all of them.
+const compiled = fileURLToPath(new URL('../node_modules/.cache/latchkey-test', import.meta.url));
 
 const paths = process.argv.slice(2);
 const files = (paths.length ? paths : ['test']).flatMap(testFiles);
@@ -50,7 +54,7 @@ function run(url) {
   const options = ['--test', '--test-reporter=spec', `--test-concurrency=${availableParallelism() * 2}`];
   const runner = spawn(process.execPath, [...options, ...files], {
     stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...env, LATCHKEY_TEST_POSTGRES: url },
+    env: { NODE_COMPILE_CACHE: compiled, ...env, LATCHKEY_TEST_POSTGRES: url },
     detached: true,
   });
   const group = -(runner.pid ?? NaN);

@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto';
 import { readdirSync, watch, type FSWatcher } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { broker } from '../ledger/events.ts';
-import { loadBundle, type Bundle, type Mistake } from '../policy/index.ts';
+import { loadBundle, type Bundle, type LoadedBundle, type Mistake } from '../policy/index.ts';
 import { keepBundle, putInForce } from '../store/policy-bundles.ts';
 import { databaseNow } from '../store/transaction.ts';
 import { runCommand, type CommandContext } from './command.ts';
@@ -35,7 +36,7 @@ const lookEvery = 10_000;
  */
 export async function openPolicies(directory: string, log: Log): Promise<Policies> {
   const texts = await readPolicyFiles(directory);
-  const first = loadBundle(texts);
+  const first = judge(texts);
   if (!first.ok) throw new PolicyError(first.mistakes);
   let bundle = first.bundle;
   let loadedAt = new Date();
@@ -49,7 +50,7 @@ export async function openPolicies(directory: string, log: Log): Promise<Policie
     try {
       const texts = await readPolicyFiles(directory);
       if (judged && areEqual(judged, texts)) return;
-      const next = loadBundle(texts);
+      const next = judge(texts);
       judged = texts;
       if (!next.ok) throw new PolicyError(next.mistakes);
       if (next.bundle.digest !== bundle.digest) {
@@ -92,6 +93,23 @@ export async function openPolicies(directory: string, log: Log): Promise<Policie
       watcher.close();
     },
   };
+}
+
+const good = new Map<string, Bundle>();
+const goodAtMost = 4;
+
+/** As `loadBundle`, remembering a few good ones: what is taken back is in force again without being judged anew. */
+function judge(texts: ReadonlyMap<string, string>): LoadedBundle {
+  const key = createHash('sha256')
+    .update(JSON.stringify([...texts].sort()))
+    .digest('base64');
+  const known = good.get(key);
+  if (known) return { ok: true, bundle: known };
+  const loaded = loadBundle(texts);
+  if (!loaded.ok) return loaded;
+  good.set(key, loaded.bundle);
+  if (good.size > goodAtMost) good.delete(good.keys().next().value!);
+  return loaded;
 }
 
 /**

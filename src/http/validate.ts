@@ -20,7 +20,7 @@ const mostMistakes = 20;
  * @returns a function that throws `invalid-request`, naming every mistake with its place (at most twenty).
  */
 export function checker(schema: TSchema, kind: 'body' | 'query' | 'params'): (value: unknown) => void {
-  const validate: ValidateFunction = (kind === 'query' ? lenient : strict).compile(schema);
+  const validate = compiled(kind === 'query' ? lenient : strict, schema);
   return (value) => {
     if (validate(value)) return;
     const errors = (validate.errors ?? []).filter((error) => !['if', 'anyOf'].includes(error.keyword));
@@ -32,6 +32,18 @@ export function checker(schema: TSchema, kind: 'body' | 'query' | 'params'): (va
     });
   };
 }
+
+/** Many routes have the same parameters: each schema is compiled once, which is most of what starting costs. */
+function compiled(ajv: Ajv2020, schema: TSchema): ValidateFunction {
+  const known = validators.get(ajv) ?? new Map<string, ValidateFunction>();
+  validators.set(ajv, known);
+  const text = JSON.stringify(schema);
+  const validate = known.get(text) ?? ajv.compile(schema);
+  known.set(text, validate);
+  return validate;
+}
+
+const validators = new Map<Ajv2020, Map<string, ValidateFunction>>();
 
 /** A pointer leads into a body; what is wrong elsewhere is told by its name. */
 function outsideBody({ pointer, message }: InputMistake): InputMistake {
