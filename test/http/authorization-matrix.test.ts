@@ -377,7 +377,7 @@ test('the table speaks of every route, and of none that there is not', () => {
   assert.deepEqual([...new Set(rows.map(({ route }) => route))].sort(), routes.toSorted());
 });
 
-describe('who gets what', () => {
+describe('who gets what', { concurrency: 4 }, () => {
   for (const row of rows) {
     for (const place of ['contoso', 'fabrikam', 'missing'] as const) {
       const expected = row[place];
