@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { readdirSync, watch, type FSWatcher } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
+import { canonicalJson } from '../ledger/canonical.ts';
 import { broker } from '../ledger/events.ts';
 import { loadBundle, type Bundle, type LoadedBundle, type Mistake } from '../policy/index.ts';
 import { keepBundle, putInForce } from '../store/policy-bundles.ts';
@@ -100,9 +100,7 @@ const goodAtMost = 4;
 
 /** As `loadBundle`, remembering a few good ones: what is taken back is in force again without being judged anew. */
 function judge(texts: ReadonlyMap<string, string>): LoadedBundle {
-  const key = createHash('sha256')
-    .update(JSON.stringify([...texts].sort()))
-    .digest('base64');
+  const key = canonicalJson(Object.fromEntries(texts));
   const known = good.get(key);
   if (known) return { ok: true, bundle: known };
   const loaded = loadBundle(texts);
