@@ -34,7 +34,7 @@ export async function benchLifecycle(options: BenchOptions): Promise<Report> {
     progress('making a database');
     await (await startBrokerProcess(scratch.path, config)).stop();
     const idle = await measureStarts(scratch.path, config, progress);
-    const broker = await startBrokerProcess(scratch.path, config, profile);
+    const broker = await startBrokerProcess(scratch.path, config, { profile });
     undo.push(() => broker.stop());
 
     const { publicUrl } = config;

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { benchAgents } from './agents.ts';
 import { benchLifecycle } from './lifecycle.ts';
 import { formatReport, isMet, writeReport, type Report } from './report.ts';
 import { benchVerify } from './verify.ts';
@@ -12,6 +13,10 @@ export interface BenchOptions {
   readonly devices: number;
   /** Lifecycles in flight at once while the throughput is measured. */
   readonly concurrency: number;
+  /** How many agents are connected, one number after the other. */
+  readonly agents: readonly number[];
+  /** Brokers on one database; agents are connected to the first. */
+  readonly brokers: number;
   /** A folder for the broker's CPU profile. */
   readonly profile?: string;
   /** Says what goes on. */
@@ -21,12 +26,14 @@ export interface BenchOptions {
 const benchmarks: Readonly<Record<string, (options: BenchOptions) => Promise<Report>>> = {
   lifecycle: benchLifecycle,
   verify: benchVerify,
+  agents: benchAgents,
 };
 
-const usage = `usage: npm run bench -- [${Object.keys(benchmarks).join('|')}]… [--seconds N] [--rounds N] [--devices N] [--concurrency N] [--profile DIR] [--json]
+const usage = `usage: npm run bench -- [${Object.keys(benchmarks).join('|')}]… [--seconds N] [--rounds N] [--devices N] [--concurrency N] [--agents N,…] [--brokers N] [--profile DIR] [--json]
 
 Measures what docs/performance.md promises, writes bench/results/NAME.json, and exits 1 when a bar is missed.`;
 
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 process.exitCode = await run(process.argv.slice(2));
 
 async function run(args: readonly string[]): Promise<number> {
@@ -39,18 +46,22 @@ async function run(args: readonly string[]): Promise<number> {
       rounds: { ...number, default: '5' },
       devices: { ...number, default: '1000' },
       concurrency: { ...number, default: '32' },
+      agents: { ...number, default: '1000,10000' },
+      brokers: { ...number, default: '2' },
       profile: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
   const unknown = positionals.filter((name) => !Object.hasOwn(benchmarks, name));
-  const counts = [values.seconds, values.rounds, values.devices, values.concurrency].map(Number);
+  const agents = values.agents.split(',').map(Number);
+  const { seconds: slice, rounds: times, devices: many, concurrency: inFlight, brokers: some } = values;
+  const counts = [...[slice, times, many, inFlight, some].map(Number), ...agents];
   if (values.help || unknown.length > 0 || !counts.every((count) => Number.isInteger(count) && count > 0)) {
     console.error(usage);
     return values.help ? 0 : 2;
   }
-  const [seconds, rounds, devices, concurrency] = counts as [number, number, number, number];
+  const [seconds, rounds, devices, concurrency, brokers] = counts as [number, number, number, number, number];
   const progress = (message: string): void => console.error(`  ${message}`);
   const reports: Report[] = [];
   for (const name of positionals.length > 0 ? positionals : Object.keys(benchmarks)) {
@@ -59,6 +70,8 @@ async function run(args: readonly string[]): Promise<number> {
       rounds,
       devices,
       concurrency,
+      agents,
+      brokers,
       progress,
       ...(values.profile !== undefined && { profile: values.profile }),
     });

@@ -18,6 +18,14 @@ export function othersMeasure(percent: number | null): Measure[] {
   return percent === null ? [] : [{ name: 'processors taken by other programs', value: percent, unit: '%', digits: 0 }];
 }
 
+export function seconds(name: string, value: number, atMost?: number): Measure {
+  return { name, value, unit: 's', digits: 1, ...(atMost !== undefined && { bar: { atMost } }) };
+}
+
+export function megabytes(name: string, value: number, atMost: number | null): Measure {
+  return { name, value, unit: 'MB', digits: 0, ...(atMost !== null && { bar: { atMost } }) };
+}
+
 export interface Report {
   readonly benchmark: string;
   readonly machine: Machine;

@@ -15,10 +15,18 @@ export interface BrokerProcess {
   readonly pid: number;
   /** How long it took from its start until `/readyz` answered 200. */
   readonly readySeconds: number;
+  signal(signal: NodeJS.Signals): void;
   stop(): Promise<void>;
 }
 
 export type BrokerConfig = ReturnType<typeof brokerConfig>;
+
+export interface BrokerProcessOptions {
+  /** What its files are called, where there are several in a directory. */
+  readonly name?: string;
+  /** A folder in which it leaves a CPU profile when it stops. */
+  readonly profile?: string | undefined;
+}
 
 /** The configuration of `serve`, but for limits on calls, which would measure themselves. */
 export function brokerConfig(directory: string, port: number, provider: IdentityProviderConfig) {
@@ -36,21 +44,25 @@ export function brokerConfig(directory: string, port: number, provider: Identity
   };
 }
 
-/** @param profile a folder in which it leaves a CPU profile when it stops. */
 export async function startBrokerProcess(
   directory: string,
-  config: BrokerConfig,
-  profile?: string,
+  config: Omit<BrokerConfig, 'database'> & { readonly database: object },
+  { name = 'broker', profile }: BrokerProcessOptions = {},
 ): Promise<BrokerProcess> {
-  const file = join(directory, 'latchkey.json');
-  const logFile = join(directory, 'broker.log');
+  const file = join(directory, `${name}.json`);
+  const logFile = join(directory, `${name}.log`);
   writeFileSync(file, JSON.stringify(config));
   const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
   const started = performance.now();
   const child = spawn(process.execPath, [...profiling, main, 'serve', '--config', file], {
     stdio: ['ignore', openSync(logFile, 'a'), openSync(logFile, 'a')],
   });
-  while (!(await isReady(config.publicUrl))) {
+  const { host, port } = config.listen;
+  // Whatever becomes of the bench, no broker outlives it.
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.off('exit', kill));
+  while (!(await isReady(`http://${host}:${port}`))) {
     if (child.exitCode !== null || performance.now() - started > patience) {
       child.kill('SIGKILL');
       throw new Error(`the broker did not get ready; it said: ${readFileSync(logFile, 'utf8').slice(-2_000)}`);
@@ -58,7 +70,7 @@ export async function startBrokerProcess(
     await sleep(5);
   }
   const readySeconds = (performance.now() - started) / 1_000;
-  return { pid: child.pid!, readySeconds, stop: () => stop(child) };
+  return { pid: child.pid!, readySeconds, signal: (signal) => void child.kill(signal), stop: () => stop(child) };
 }
 
 async function isReady(url: string): Promise<boolean> {

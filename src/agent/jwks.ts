@@ -34,6 +34,8 @@ const longestLifeMs = 60_000;
 const refreshAfterMs = 30_000;
 /** The shortest time between two fetches, whether they succeeded or not. */
 const fetchPauseMs = 5_000;
+/** Without keys nothing can be believed, so patience with a busy broker costs nothing. */
+const fetchTimeoutMs = 15_000;
 const maxKeys = 32;
 
 interface Copy {
@@ -54,7 +56,7 @@ export function createBrokerKeys({ jwksUri, clocks = machineClocks }: BrokerKeys
     const asked = mark(clocks);
     lastTry = asked;
     try {
-      copy = { keys: await readKeys(await callBroker(jwksUri), copy?.keys), asked };
+      copy = { keys: await readKeys(await callBroker(jwksUri, { timeout: fetchTimeoutMs }), copy?.keys), asked };
     } catch (error) {
       // The copy at hand serves until it is too old; after that the agent refuses, which is what it must do.
       if (!(error instanceof BrokerError)) throw error;

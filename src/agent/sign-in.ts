@@ -26,6 +26,8 @@ export interface SignInOptions {
 
 const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const spareMs = 60_000;
+/** Milliseconds: longer than a crowd of other agents takes, and the broker sends away those who would wait longer. */
+const timeout = 20_000;
 
 /** Signs the agent in with its own key (RFC 7523 §2.2, contract §5), again whenever the token is about to run out. */
 export function createSignIn({ issuer, device, key, now, clocks = machineClocks }: SignInOptions): SignIn {
@@ -42,7 +44,7 @@ export function createSignIn({ issuer, device, key, now, clocks = machineClocks 
       client_assertion_type: assertionType,
       client_assertion: assertion,
     };
-    const answer = await callBroker(`${issuer}/oauth2/token`, { method: 'POST', form });
+    const answer = await callBroker(`${issuer}/oauth2/token`, { method: 'POST', form, timeout });
     const { token, lifeMs } = readAnswer(answer);
     current = { token, isFresh: () => elapsedSince(asked, clocks) < lifeMs - Math.min(spareMs, lifeMs / 2) };
     return token;

@@ -24,8 +24,11 @@ export interface Watch {
 
 /** Three heartbeats of 15 s missed: the connection is dead, whatever TCP believes. */
 const silenceMs = 45_000;
-/** A broker that is well sends the first list with the connection: waiting longer would waste what the last has left. */
-const firstListMs = 10_000;
+/**
+ * A broker that is well sends the first list with the connection. One to which a whole fleet comes back takes longer,
+ * and would take longer still if all gave up and asked again.
+ */
+const firstListMs = 12_000;
 const maxEventLength = 1_048_576;
 
 /**
@@ -52,7 +55,7 @@ export function watchLiveGrants(options: WatchOptions): Watch {
   async function follow(): Promise<Loss & { readonly why: string }> {
     const silence = new AbortController();
     const hush = () => silence.abort();
-    let timer = setTimeout(hush, firstListMs);
+    let timer: NodeJS.Timeout | undefined;
     const call = { signal: AbortSignal.any([signal, silence.signal]) };
     let asked: Mark | null = null;
     let [open, heard] = [false, false];
@@ -60,12 +63,14 @@ export function watchLiveGrants(options: WatchOptions): Watch {
     try {
       const response = await withToken(signIn, (bearer) => {
         asked = mark(clocks);
+        clearTimeout(timer);
+        timer = setTimeout(hush, firstListMs);
         return openStream(`${issuer}/v1/agent/stream`, { bearer, ...call });
       });
       open = true;
       const events = readServerSentEvents(response.body!, maxEventLength, (within) => (comeBack = within));
       for await (const { event, data } of events) {
-        if (heard) timer.refresh();
+        if (heard) timer?.refresh();
         if (event !== 'live-grants') continue;
         // Only the first list of a connection answers something that was asked at a known moment.
         await accept(data, asked);

@@ -72,7 +72,7 @@ export function createApp(context: HttpContext): Express {
 }
 
 /** Devices get less than half of the database's connections, however many of them come at once after an outage. */
-const fleetGate = { atOnce: 8, mostWaiting: 400, invited: 300, longest: 20 } as const;
+const fleetGate = { atOnce: 8, longestWait: 2_000, mostWaiting: 1_000, latestInvitation: 20 } as const;
 
 type Limits = Record<'person' | 'device' | 'address', (key: string) => void>;
 
@@ -91,8 +91,9 @@ function handlerOf(
   };
   return async (request, response) => {
     response.locals.route = route.path;
+    const isThere = (): boolean => !response.destroyed;
     try {
-      const who = await pass(() => authenticate(context, route, request, limits));
+      const who = await pass(() => authenticate(context, route, request, limits), isThere);
       response.locals.who = who.caller?.id ?? who.device;
       const params = paramsOf(request);
       if (checks.params) checkParams(checks.params, params);
@@ -104,7 +105,7 @@ function handlerOf(
       const idempotency =
         route.method === 'post' && who.caller ? idempotencyOf(request, who.caller.id, body, '') : null;
       const call = { ...who, params, query, body, idempotency, request, response };
-      const answer = await pass(() => route.handle(call as unknown as Call<never, never, never>));
+      const answer = await pass(() => route.handle(call as unknown as Call<never, never, never>), isThere);
       if (!answer) return;
       if (answer.signedIn) limits.device(answer.signedIn);
       response.status(answer.status).set(answer.headers ?? {});

@@ -68,7 +68,7 @@ describe('a broker that is slow or says so', () => {
     assert.equal(broker.calls.get('POST /oauth2/token'), 1, 'its token is still good');
   });
 
-  it('gives up a stream on which nothing comes, and asks for the list alone', { timeout: 14_000 }, async () => {
+  it('gives up a stream on which nothing comes, and asks for the list alone', { timeout: 40_000 }, async () => {
     broker.answers.set(stream, (response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write(': a proxy that keeps the rest to itself\n\n');

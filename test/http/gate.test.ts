@@ -17,7 +17,7 @@ function work() {
   return { begun, ends, nth };
 }
 
-const bounds = { atOnce: 2, mostWaiting: 3, invited: 10, longest: 4 };
+const bounds = { atOnce: 2, longestWait: 1_000, mostWaiting: 3, latestInvitation: 4 };
 
 describe('the gate for a fleet', () => {
   test('lets a few through at once, the others in the order in which they came', async () => {
@@ -58,11 +58,11 @@ describe('the gate for a fleet', () => {
       return refusal.retryAfter!;
     };
     const waits: number[] = [];
-    for (let caller = 0; caller < 60; caller++) waits.push(await told());
+    for (let caller = 0; caller < 800; caller++) waits.push(await told());
     assert.deepEqual(
       [1, 2, 3, 4].map((seconds) => waits.filter((wait) => wait === seconds).length),
-      [1, 10, 10, 39],
-      'ten a second are invited, and nobody waits longer than four',
+      [1, 160, 160, 479],
+      'as many a second are invited as there is room for, and nobody waits longer than four',
     );
     now += 60_000;
     assert.equal(await told(), 1, 'an earlier crowd is forgotten');
@@ -71,5 +71,55 @@ describe('the gate for a fleet', () => {
       await settled();
     }
     await Promise.all(inside);
+  });
+
+  test('lets fewer wait the slower it goes, so that who waits still wants the answer', async () => {
+    let now = 0;
+    const gate = createGate({ ...bounds, atOnce: 1, mostWaiting: 1_000 }, () => now);
+    const running: PromiseWithResolvers<void>[] = [];
+    const admits = async (): Promise<boolean> => {
+      let refused = false;
+      const job = (): Promise<void> => {
+        const end = Promise.withResolvers<void>();
+        running.push(end);
+        return end.promise;
+      };
+      gate(job).catch(() => (refused = true));
+      await settled();
+      return !refused;
+    };
+    const fill = async (): Promise<number> => {
+      let admitted = 0;
+      while (await admits()) admitted += 1;
+      return admitted;
+    };
+    const finish = async (count: number, milliseconds: number): Promise<void> => {
+      for (let done = 0; done < count; done++) {
+        now += milliseconds;
+        running.shift()!.resolve();
+        await settled();
+      }
+    };
+    const quick = await fill();
+    assert.ok(quick > 150 && quick < 250, `${quick} for a second at five milliseconds each`);
+    await finish(quick, 100);
+    const slow = await fill();
+    assert.ok(slow > 5 && slow < 16, `${slow} for a second at a hundred milliseconds each`);
+    await finish(slow, 100);
+  });
+
+  test('does not begin what nobody waits for any more', async () => {
+    const gate = createGate({ ...bounds, atOnce: 1 });
+    const { begun, ends, nth } = work();
+    const first = gate(nth(0));
+    const gone = gate(nth(1), () => false);
+    const last = gate(nth(2));
+    await settled();
+    ends[0]!.resolve();
+    await assert.rejects(gone, { code: 'unavailable' });
+    await settled();
+    ends[2]!.resolve();
+    assert.deepEqual(await Promise.all([first, last]), [0, 2]);
+    assert.deepEqual(begun, [0, 2]);
   });
 });
