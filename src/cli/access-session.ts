@@ -1,15 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ListedAction } from '../agent/list-actions.ts';
 import type { RefusalCode } from '../agent/refusal.ts';
 import type { Device, Grant, Minted } from './answers.ts';
 import type { Client } from './client.ts';
 import type { OutputWriter } from './action-output.ts';
 import { openDoor, type Door, type OpenedSession } from './door.ts';
-import { doorAddress } from './door-transport.ts';
+import { doorAddress, type DoorAddress } from './door-transport.ts';
 import { Failure } from './failure.ts';
 import type { EngineerKey } from './key.ts';
+import { endWords } from './refusals.ts';
 import { interrupted } from './transport.ts';
 import { durationWords } from './text/time-words.ts';
-import { grantOutcome } from './words.ts';
+import { endingWords } from './words.ts';
 
 export interface SessionOptions {
   /** The API; asked for anew each time, so that a fresh sign-in in another terminal is picked up. */
@@ -33,8 +35,10 @@ export interface AccessSession {
   readonly scopes: readonly string[];
   /** Aborted once the grant is over: nothing more can be done in the session. */
   readonly over: AbortSignal;
-  /** Why the session is over, in words. */
-  whyOver(): Promise<string>;
+  /** Why the session is over, in words: how its grant ended, else what the device said last. */
+  whyOver(ended?: string): Promise<string>;
+  /** What can be done in it. */
+  actions(): Promise<readonly ListedAction[]>;
   /** Does one action; every piece of output is handed on before the next is read. */
   act(
     scope: string,
@@ -58,10 +62,19 @@ export async function openAccessSession(options: SessionOptions): Promise<Access
   const first = await client();
   let offset = first.clockOffset();
   const clock = (): number => now() + offset;
-  const door: Door = openDoor(doorAddress(device), key, clock);
+  let door: Door = openDoor(doorAddress(device), key, clock);
   let grant = options.grant;
   let minted: Minted = await first.mint(grant.id, device.id, key, now);
-  let session: OpenedSession = await openPatiently(door, minted, signal);
+  let session: OpenedSession;
+  try {
+    session = await openPatiently(door, minted, signal);
+  } catch (thrown) {
+    // The agent may have moved its door, or shown it another certificate, since the device was looked up.
+    const address = thrown instanceof Failure && thrown.kind === 'unreachable' ? await movedDoor(first, device) : null;
+    if (!address) throw thrown;
+    door = openDoor(address, key, clock);
+    session = await openPatiently(door, minted, signal);
+  }
   const closing = new AbortController();
   const over = new AbortController();
   const warnings = [...warnAtSeconds];
@@ -131,9 +144,14 @@ export async function openAccessSession(options: SessionOptions): Promise<Access
     id: session.session,
     scopes: session.scopes,
     over: over.signal,
-    whyOver: async () => {
+    whyOver: async (ended) => {
       await refresh().catch(() => undefined);
-      return hasEnded(grant, clock()) ? `the grant ${grantOutcome(grant, clock())}` : 'the session is gone';
+      return endingWords(grant, clock()) ?? (ended === undefined ? 'the session is gone' : endWords(ended));
+    },
+    actions: async () => {
+      const undescribed = { description: null, dataClass: null, timeLimitSeconds: null, parameters: null };
+      const listed = await door.actions(session.session, minted, AbortSignal.any([signal, over.signal]));
+      return listed ?? session.scopes.map((scope) => ({ scope, ...undescribed }));
     },
     async act(scope, args, onOutput, stop = signal) {
       const limit = AbortSignal.any([signal, stop, over.signal]);
@@ -159,6 +177,14 @@ export async function openAccessSession(options: SessionOptions): Promise<Access
       await door.close(session.session, minted).catch(() => undefined);
     },
   };
+}
+
+/** Where the door is now, if that is elsewhere, or behind another certificate, than it was. */
+async function movedDoor(client: Client, device: Device): Promise<DoorAddress | null> {
+  const now = await client.device(device.id).catch(() => null);
+  const isElsewhere =
+    now?.door?.url !== device.door?.url || now?.door?.certificateSha256 !== device.door?.certificateSha256;
+  return now?.door && isElsewhere ? doorAddress(now) : null;
 }
 
 /** A grant that has only just begun may reach the device a moment after us: its refusal is believed after a while. */

@@ -1,11 +1,12 @@
 import { createInterface, type Interface } from 'node:readline';
+import type { ListedAction } from '../agent/list-actions.ts';
 import type { AccessSession } from './access-session.ts';
 import { readActionArguments } from './action-arguments.ts';
 import { actionOutput, type OutputWriter } from './action-output.ts';
+import { completionsFor, describeActions } from './describe-actions.ts';
 import type { Desk } from './desk.ts';
 import { asFailure, exitCodes, Failure, ownFailureOffset, problemDocument } from './failure.ts';
 import type { Input } from './io.ts';
-import { endWords } from './refusals.ts';
 import { neutralise } from './text/neutralise.ts';
 
 /**
@@ -15,7 +16,8 @@ import { neutralise } from './text/neutralise.ts';
 export async function converse(desk: Desk, session: AccessSession, name: string, raw: boolean): Promise<number> {
   const { io, printer } = desk;
   if (!io.stdin) throw new Failure('usage', 'there is nothing to read actions from');
-  const lines = openLines(desk, io.stdin, session.scopes, `${name}> `);
+  const actions = await session.actions();
+  const lines = openLines(desk, io.stdin, actions, `${name}> `);
   let isOpen = true;
   lines.once('close', () => void (isOpen = false));
   const close = (): void => {
@@ -34,7 +36,7 @@ export async function converse(desk: Desk, session: AccessSession, name: string,
     for await (const line of lines) {
       const [word, ...rest] = line.trim().split(/\s+/);
       if (word === 'exit' || word === 'quit') break;
-      if (word === 'help' || word === '?') help(desk, session.scopes);
+      if (word === 'help' || word === '?') help(desk, actions);
       else if (word) exitCode = await act(desk, session, lines, word, rest, write);
       if (session.over.aborted || io.signal.aborted) break;
       prompt();
@@ -77,8 +79,7 @@ async function act(
     );
     printer.document(end);
     if ('ended' in end) {
-      if (!session.over.aborted)
-        printer.note(`latchkey: ended: ${neutralise(endWords(end.ended))}; ${neutralise(await session.whyOver())}`);
+      if (!session.over.aborted) printer.note(`latchkey: ended: ${neutralise(await session.whyOver(end.ended))}`);
       return ownFailureOffset + exitCodes.refused;
     }
     if (end.exit !== 0) printer.note(`(${scope} ended with ${end.exit})`);
@@ -94,14 +95,14 @@ async function act(
   }
 }
 
-function openLines(desk: Desk, stdin: Input, scopes: readonly string[], prompt: string): Interface {
+function openLines(desk: Desk, stdin: Input, actions: readonly ListedAction[], prompt: string): Interface {
   const output = desk.printer.json ? desk.io.stderr : desk.io.stdout;
   if (stdin.isTTY !== true || output.isTTY !== true) return createInterface({ input: stdin, terminal: false });
   const lines = createInterface({
     input: stdin,
     output: output as NodeJS.WriteStream,
     prompt,
-    completer: (start: string) => [[...scopes, 'help', 'exit'].filter((word) => word.startsWith(start)), start],
+    completer: (line: string) => complete(actions, line),
   });
   lines.on('SIGINT', () => {
     if (lines.listenerCount('SIGINT') === 1) lines.close();
@@ -109,8 +110,22 @@ function openLines(desk: Desk, stdin: Input, scopes: readonly string[], prompt: 
   return lines;
 }
 
-function help({ printer }: Desk, scopes: readonly string[]): void {
-  printer.note('actions that this session allows, with key=value arguments after them:');
-  for (const scope of scopes) printer.note(`  ${neutralise(scope)}`);
-  printer.note('and: help, exit');
+/** What could stand where the line ends: an action first, then what it takes. */
+export function complete(actions: readonly ListedAction[], line: string): [found: string[], start: string] {
+  const words = line.trimStart().split(/\s+/);
+  const start = words.at(-1)!;
+  const all =
+    words.length === 1
+      ? [...actions.map(({ scope }) => scope), 'help', 'exit']
+      : completionsFor(actions, words[0]!).filter((each) => !words.slice(1, -1).some((word) => sameKey(word, each)));
+  return [all.filter((each) => each.startsWith(start)).map(neutralise), start];
+}
+
+function sameKey(one: string, other: string): boolean {
+  return one.split('=', 1)[0] === other.split('=', 1)[0];
+}
+
+function help({ printer }: Desk, actions: readonly ListedAction[]): void {
+  printer.document({ actions });
+  describeActions(printer, actions);
 }

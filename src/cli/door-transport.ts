@@ -17,7 +17,7 @@ export interface DoorAddress {
 }
 
 export interface DoorCall {
-  readonly method: 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | null;
@@ -47,7 +47,7 @@ export function doorAddress(device: Device): DoorAddress {
 /** Sends one call to a door and resolves with the answer's head; the body is still to be read. */
 export async function callDoor(address: DoorAddress, call: DoorCall): Promise<IncomingMessage> {
   const target = new URL(call.url);
-  const socket = address.certificate && (await connectPinned(target, address.certificate, address.name, call.signal));
+  const socket = address.certificate && (await connectPinned(target, address, address.certificate, call.signal));
   return new Promise((resolve, reject) => {
     const request: ClientRequest = httpRequest({
       method: call.method,
@@ -61,7 +61,7 @@ export async function callDoor(address: DoorAddress, call: DoorCall): Promise<In
     request.on('socket', (used) => used.setKeepAlive(true, 10_000));
     request.on('response', resolve);
     request.on('error', (cause) => {
-      reject(call.signal.aborted ? interrupted() : unreachable(address, cause));
+      reject(call.signal.aborted ? stopped(address, call.signal) : unreachable(address, cause));
     });
     request.end(call.body ?? undefined);
   });
@@ -71,7 +71,12 @@ export async function callDoor(address: DoorAddress, call: DoorCall): Promise<In
  * Connects by TLS to whoever shows exactly this certificate. The digest comes from the broker, so no authority, name or
  * date of the certificate matters. INVARIANT: nothing is sent before the certificate has been compared.
  */
-function connectPinned(target: URL, certificate: Buffer, name: string, signal: AbortSignal): Promise<TLSSocket> {
+function connectPinned(
+  target: URL,
+  address: DoorAddress,
+  certificate: Buffer,
+  signal: AbortSignal,
+): Promise<TLSSocket> {
   const host = bareHost(target);
   return new Promise((resolve, reject) => {
     const socket = tlsConnect({
@@ -85,10 +90,11 @@ function connectPinned(target: URL, certificate: Buffer, name: string, signal: A
       socket.destroy();
       reject(failure);
     };
-    const abort = (): void => give(interrupted());
+    const abort = (): void => give(stopped(address, signal));
+    if (signal.aborted) abort();
     signal.addEventListener('abort', abort, { once: true });
     socket.once('error', (cause) => {
-      give(unreachable({ url: target.origin, certificate, name }, cause));
+      give(unreachable(address, cause));
     });
     socket.once('secureConnect', () => {
       signal.removeEventListener('abort', abort);
@@ -96,9 +102,13 @@ function connectPinned(target: URL, certificate: Buffer, name: string, signal: A
       const digest = shown && createHash('sha256').update(shown.raw).digest();
       if (digest?.equals(certificate)) return resolve(socket);
       return give(
-        new Failure('failed', `the door of \`${name}\` shows another certificate than the one the broker lists`, {
-          hint: 'nothing was sent; somebody may stand in between, or the agent has only just been set up anew',
-        }),
+        new Failure(
+          'unreachable',
+          `the door of \`${address.name}\` shows another certificate than the one the broker lists`,
+          {
+            hint: 'nothing was sent; somebody may stand in between, or the agent has only just been set up anew',
+          },
+        ),
       );
     });
   });
@@ -113,6 +123,11 @@ function readDigest(text: string): Buffer | null {
 
 function bareHost(target: URL): string {
   return target.hostname.replace(/^\[|\]$/g, '');
+}
+
+/** What came of a call that was given up: by the person, or by the clock. */
+function stopped(address: DoorAddress, { reason }: AbortSignal): Failure {
+  return reason instanceof Error && reason.name === 'TimeoutError' ? unreachable(address, reason) : interrupted();
 }
 
 function unreachable({ url, name }: DoorAddress, cause: unknown): Failure {

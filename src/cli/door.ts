@@ -1,5 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
+import type { ListedAction } from '../agent/list-actions.ts';
+import type { InputMistake } from '../domain/errors.ts';
 import type { Minted } from './answers.ts';
 import { callDoor, type DoorAddress, type DoorCall } from './door-transport.ts';
 import { Failure } from './failure.ts';
@@ -33,6 +35,8 @@ export interface Door {
     args: Readonly<Record<string, unknown>>,
     signal: AbortSignal,
   ): AsyncGenerator<ActionLine>;
+  /** What can be done in the session, as the device says; null of one that does not say. */
+  actions(session: string, minted: Minted, signal: AbortSignal): Promise<readonly ListedAction[] | null>;
   close(session: string, minted: Minted): Promise<void>;
 }
 
@@ -81,6 +85,18 @@ export function openDoor(address: DoorAddress, key: EngineerKey, clock: () => nu
       const response = await call('POST', path, minted, { args }, signal);
       yield* jsonLines(response) as AsyncGenerator<ActionLine>;
     },
+    async actions(id, minted, signal) {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(secondsForShortCalls * 1000)]);
+      const path = `/sessions/${encodeURIComponent(id)}/actions`;
+      try {
+        const answer = JSON.parse(await text(await call('GET', path, minted, undefined, limit))) as unknown;
+        return (answer as { readonly actions: readonly ListedAction[] }).actions;
+      } catch (thrown) {
+        const status = thrown instanceof Failure ? thrown.problem?.['status'] : null;
+        if (status === 404 || status === 405) return null;
+        throw thrown;
+      }
+    },
     async close(id, minted) {
       const path = `/sessions/${encodeURIComponent(id)}`;
       const response = await call('DELETE', path, minted, undefined, AbortSignal.timeout(secondsToClose * 1000));
@@ -100,10 +116,27 @@ async function doorFailure(response: IncomingMessage, name: string): Promise<Fai
     return new Failure('refused', `\`${name}\`: ${sentence}`, { hint, problem: { ...problem } });
   }
   const detail = typeof problem?.detail === 'string' ? problem.detail : `status ${response.statusCode}`;
-  return new Failure('failed', `\`${name}\` did not do it: ${detail}`, problem ? { problem: { ...problem } } : {});
+  // What it does not take is ours to put right.
+  const kind = response.statusCode === 400 ? 'usage' : 'failed';
+  return new Failure(kind, `\`${name}\` did not do it: ${detail}`, {
+    errors: mistakesIn(problem?.errors),
+    ...(problem && { problem: { ...problem } }),
+  });
 }
 
-function parseProblem(body: string): { readonly type?: unknown; readonly detail?: unknown } | null {
+function mistakesIn(errors: unknown): InputMistake[] {
+  const isMistake = (each: unknown): each is InputMistake =>
+    typeof (each as InputMistake | null)?.pointer === 'string' && typeof (each as InputMistake).message === 'string';
+  return Array.isArray(errors) ? errors.filter(isMistake) : [];
+}
+
+interface Problem {
+  readonly type?: unknown;
+  readonly detail?: unknown;
+  readonly errors?: unknown;
+}
+
+function parseProblem(body: string): Problem | null {
   try {
     const value = JSON.parse(body) as unknown;
     return typeof value === 'object' && value !== null ? value : null;

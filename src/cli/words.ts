@@ -71,6 +71,16 @@ export function unconfirmedWords({ state, sessions }: Grant, separator = ''): st
   return isOver && sessions?.open ? `${separator}${count(sessions.open, 'session')} not confirmed` : '';
 }
 
+/** How a grant that is over ended, by whom and when, in one phrase; null of one that is not over. */
+export function endingWords(grant: Grant, now: number): string | null {
+  const isOver = !['active', 'scheduled'].includes(grant.state) || now >= Date.parse(grant.expiresAt);
+  if (!isOver) return null;
+  const when = `${(grant.endedAt ?? grant.expiresAt).slice(0, 19).replace('T', ' ')} UTC`;
+  if (grant.state !== 'revoked' && grant.state !== 'released') return `ran out at ${when}`;
+  const by = grant.state === 'revoked' ? ` by ${personWords(grant.endedBy)}` : '';
+  return `${grant.state}${by} at ${when}${grant.endReason ? `: ${grant.endReason}` : ''}`;
+}
+
 /** What an approval took away, in one phrase; empty when nothing. */
 export function narrowWords(narrow: AccessRequest['decisions'][number]['narrow']): string {
   if (!narrow) return '';

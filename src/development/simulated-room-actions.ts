@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Action, ActionContext, Actions } from '../agent/actions.ts';
+import type { Action, ActionContext, Actions, DeclaredAction } from '../agent/actions.ts';
+import type { ParameterDescription } from '../agent/describe-action.ts';
 import type { ActionArguments } from '../agent/device-events.ts';
 import type { RoomPanel } from './simulated-room-panel.ts';
 
@@ -29,15 +30,48 @@ export function simulatedRoomActions(panel: RoomPanel, changed: () => void): Act
       return exit;
     };
   return new Map([
-    ['device.inspect', whenUp(inspect)],
-    ['device.reboot', whenUp(thenTell(reboot))],
-    ['usb.reset', whenUp(thenTell(resetUsb))],
-    ['app.restart', whenUp(restartApp)],
-    ['logs.collect:system', whenUp(collectSystemLogs)],
-    ['logs.collect:identity', whenUp(collectIdentityLogs)],
-    ['software.update', whenUp(thenTell(updateSoftware))],
-    ['session.remote-admin', whenUp(administer)],
+    ['device.inspect', told('what the device is and how it is doing', whenUp(inspect), parameters.inspect)],
+    ['device.reboot', told('restart the device', whenUp(thenTell(reboot)))],
+    ['usb.reset', told('reset USB devices', whenUp(thenTell(resetUsb)), parameters.resetUsb)],
+    ['app.restart', told('restart the room’s app', whenUp(restartApp))],
+    ['logs.collect:system', told('the newest lines of the log', whenUp(collectSystemLogs), parameters.logs)],
+    ['logs.collect:identity', told('who signed in', whenUp(collectIdentityLogs), [], 'EUII')],
+    ['software.update', told('install a version of the app', whenUp(thenTell(updateSoftware)), parameters.update)],
+    ['session.remote-admin', told('do one command of a small set', whenUp(administer), parameters.administer, 'EUII')],
   ]);
+}
+
+const optional = (
+  name: string,
+  type: ParameterDescription['type'],
+  description: string,
+  more: Partial<ParameterDescription> = {},
+): ParameterDescription => ({ name, type, description, required: false, ...more });
+
+const parameters = {
+  inspect: [optional('watch', 'boolean', 'every second until it is cut off')],
+  resetUsb: [optional('device', 'text', 'the product; all when absent', { example: 'Speakerphone' })],
+  logs: [
+    optional('lines', 'integer', 'how many', { minimum: 1, maximum: 500, default: 20 }),
+    optional('follow', 'boolean', 'go on until it is cut off'),
+  ],
+  update: [optional('version', 'text', 'the next one when absent', { example: '5.2.118' })],
+  administer: [optional('command', 'text', '`help` says which there are', { example: 'uptime' })],
+} as const;
+
+const longestSeconds = 3_600;
+
+/** An action that says what it takes, and judges it itself once it runs. */
+function told(
+  description: string,
+  action: Action,
+  taken: readonly ParameterDescription[] = [],
+  dataClass = 'System Metadata',
+): DeclaredAction {
+  return {
+    about: { description, dataClass, timeLimitSeconds: longestSeconds, parameters: taken },
+    prepare: async (args) => (context) => action(args, context),
+  };
 }
 
 /** Prints the facts as JSON; with `watch`, every second until it is cut off. */

@@ -39,7 +39,7 @@ test('a door is known by its certificate alone, however the digest is written', 
 });
 
 test('a door that shows another certificate hears nothing, least of all the credential', async () => {
-  await assert.rejects(knock('00'.repeat(32)), { kind: 'failed', message: /shows another certificate/ });
+  await assert.rejects(knock('00'.repeat(32)), { kind: 'unreachable', message: /shows another certificate/ });
   assert.deepEqual(heard, []);
 });
 
@@ -65,4 +65,22 @@ test('something that speaks no TLS is told apart from a wrong certificate', asyn
   } as const;
   await assert.rejects(callDoor(address, call), { kind: 'unreachable' });
   plain.close();
+});
+
+test('something that takes the connection and says nothing is unreachable, and no interruption', async () => {
+  const silent = (await import('node:net')).createServer(() => undefined);
+  await new Promise<void>((listening) => silent.listen(0, '127.0.0.1', listening));
+  const url = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const address = doorAddress(sampleDevice({ door: { url, certificateSha256: digest } }));
+  const call = {
+    method: 'POST',
+    url: `${url}/sessions`,
+    headers: {},
+    body: null,
+    signal: AbortSignal.timeout(200),
+  } as const;
+  await assert.rejects(callDoor(address, call), { kind: 'unreachable', message: /it did not answer in time/ });
+  const interrupting = AbortSignal.abort();
+  await assert.rejects(callDoor(address, { ...call, signal: interrupting }), { message: 'interrupted' });
+  silent.close();
 });

@@ -39,6 +39,15 @@ export async function removeAgentDirectories(): Promise<void> {
   for (const directory of directories.splice(0)) await rm(directory, { recursive: true, force: true });
 }
 
+/** An executable script of the shell, which stands for any program; an action may not be a shell itself. */
+export async function writeScript(name: string, lines: string): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'latchkey-script-'));
+  directories.push(directory);
+  const file = join(directory, name);
+  await writeFile(file, `#!/bin/sh\n${lines}\n`, { mode: 0o755 });
+  return file;
+}
+
 /** Enrols a device of contoso's and starts its agent. @param config over a door on a free port of loopback. */
 export async function startAgentProcess(broker: TestBroker, config: object): Promise<AgentProcess> {
   const directory = await mkdtemp(join(tmpdir(), 'latchkey-agent-'));
@@ -90,10 +99,11 @@ async function launch(directory: string, config: object): Promise<AgentProcess> 
   };
 }
 
-/** Runs `latchkey` as somebody who is signed in, in a process of its own. */
+/** Runs `latchkey` as somebody who is signed in, in a process of its own. Of one that is `unread`, nothing is read. */
 export function spawnLatchkey(
   line: readonly string[],
   env: Readonly<Record<string, string>>,
+  reading: 'read' | 'unread' = 'read',
 ): { readonly child: ChildProcess; readonly ended: Promise<Ended> } {
   const child = spawn(process.execPath, [main, ...line], {
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -101,7 +111,7 @@ export function spawnLatchkey(
     env: { PATH: process.env['PATH'], ...env },
   });
   const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
-  child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
+  if (reading === 'read') child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
   child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
   const ended = once(child, 'close').then(([code]: (number | null)[]) => ({
     code: code ?? null,

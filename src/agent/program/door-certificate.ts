@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { DoorCertificate } from '../door-server.ts';
 import { readState, requirePrivate, StateError, writeState } from '../state-directory.ts';
 import { makeCertificate } from './certificate.ts';
@@ -41,10 +41,15 @@ type Kept = DoorCertificate & { readonly hosts: readonly string[] };
 function readKept(value: unknown): Kept | null {
   if (value === null) return null;
   const { key, certificate, hosts } = value as Record<string, unknown>;
-  if (typeof key !== 'string' || typeof certificate !== 'string' || !Array.isArray(hosts)) {
-    throw new StateError(`\`${fileName}\` holds no certificate; remove it, and another is made`);
+  try {
+    if (typeof key === 'string' && typeof certificate === 'string' && Array.isArray(hosts)) {
+      const isItsKey = new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
+      if (isItsKey) return { key, certificate, hosts: hosts as string[] };
+    }
+  } catch {
+    // Told below, like everything else that is no certificate with its key.
   }
-  return { key, certificate, hosts: hosts as string[] };
+  throw new StateError(`\`${fileName}\` holds no certificate with its key; remove it, and another is made`);
 }
 
 function isStillGood({ certificate, hosts: named }: Kept, hosts: readonly string[], now: number): boolean {

@@ -1,4 +1,6 @@
-import { hostname, release, type } from 'node:os';
+import { arch, hostname, release, type } from 'node:os';
+import { openMachine } from '../linux/files.ts';
+import { identity, operatingSystem } from '../linux/system.ts';
 
 /** What the device says of itself. */
 export interface Facts {
@@ -13,7 +15,11 @@ export async function createFacts(configured: Readonly<Record<string, string>>):
   const facts: Facts = {
     now: () => ({ ...found, ...configured }),
     async refresh() {
-      found = { hostname: hostname(), os: `${type()} ${release()}` };
+      const general = { hostname: hostname(), os: `${type()} ${release()}`, architecture: arch() };
+      const machine = openMachine();
+      const here =
+        process.platform === 'linux' ? { ...(await identity(machine)), ...(await operatingSystem(machine)) } : {};
+      found = { ...general, ...here };
     },
   };
   await facts.refresh();

@@ -7,7 +7,6 @@ import { exitCodes, ownFailureOffset } from '../failure.ts';
 import { findDevice } from '../find-device.ts';
 import { findGrant } from '../find-grant.ts';
 import { loadKey } from '../key.ts';
-import { endWords } from '../refusals.ts';
 import { neutralise } from '../text/neutralise.ts';
 import { command, idArgument } from '../arguments.ts';
 
@@ -61,7 +60,7 @@ async function perform(
     });
     printer.document(end);
     if ('exit' in end) return end.exit;
-    printer.note(`latchkey: ended: ${neutralise(endWords(end.ended))}; ${neutralise(await session.whyOver())}`);
+    printer.note(`latchkey: ended: ${neutralise(await session.whyOver(end.ended))}`);
     return ownFailureOffset + exitCodes.refused;
   } finally {
     await session.close();

@@ -78,12 +78,13 @@ export async function eventually(what: () => boolean | Promise<boolean>, forMs =
   throw new Error('it never came to be');
 }
 
-/** The number that a script has written into a file, once it has. */
+/** The number that a script has written into a file, once it has; the file is taken away. */
 export async function pidIn(file: string): Promise<number> {
   let pid = 0;
   await eventually(async () => {
     pid = Number((await readFile(file, 'utf8').catch(() => '')).trim());
     return pid > 0;
-  });
+  }, 20_000);
+  await rm(file);
   return pid;
 }
