@@ -15,6 +15,8 @@ export type Fault =
 export interface Call {
   readonly method: string;
   readonly path: string;
+  /** Whether it shows a token: a client's first call shows none, and meets the challenge. */
+  readonly hasToken: boolean;
   /** Null when it was never answered. */
   status: number | null;
 }
@@ -58,7 +60,7 @@ export async function startKeyVault(options: TestKeyVaultOptions = {}): Promise<
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { method = '', url: path = '' } = request;
-    const call: Call = { method, path, status: null };
+    const call: Call = { method, path, hasToken: request.headers.authorization !== undefined, status: null };
     calls.push(call);
     const body = await readBody(request);
     const fault = vault.fault?.(call) ?? null;
