@@ -5,6 +5,7 @@ import { hasEs256Signature } from '../domain/es256.ts';
 import type { DeviceId, TenantId } from '../domain/ids.ts';
 import type { ReceiptClaims } from '../ledger/receipt.ts';
 import { readCredentialClaims, type CredentialClaims } from './credential.ts';
+import { machineClocks, type Clocks } from './elapsed.ts';
 import type { BrokerKeys } from './jwks.ts';
 import type { LiveGrants } from './live-grants.ts';
 import type { LiveGrant } from './live-grants-statement.ts';
@@ -20,6 +21,7 @@ export interface VerifierOptions extends ReceiptOptions {
   readonly keys: BrokerKeys;
   readonly liveGrants: LiveGrants;
   readonly proofs?: ReplayCache;
+  readonly clocks?: Clocks;
 }
 
 /** What came with a call within a session. */
@@ -68,15 +70,19 @@ export interface Verifier {
 
 const credentialType = 'at+jwt';
 const maxLength = 8_192;
-/** How long a proof could be used again: a minute back, ten seconds ahead. */
-const proofLifeMs = 71_000;
+/**
+ * How long a proof that was taken could come again, whatever the clocks are set to meanwhile. It was made at most ten
+ * seconds after the agent's time, which is at most a minute ahead of the broker's while a list counts; and it is taken
+ * for a minute.
+ */
+const proofLifeMs = 131_000;
 
 /**
  * The checklist at a device's door. Nothing a credential says is believed before its signature is verified, and nobody
  * is named in a refusal before its receipt is: whoever stole a key of the broker's must not be able to fill the ledger.
  */
 export function createVerifier(options: VerifierOptions): Verifier {
-  const { liveGrants, proofs = createReplayCache() } = options;
+  const { liveGrants, proofs = createReplayCache(), clocks = machineClocks } = options;
   const clock = () => liveGrants.now() ?? Date.now();
   const locate = createReceiptCheck(options);
   /** Credentials whose receipts were verified, until they run out. */
@@ -144,7 +150,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
       notBefore: liveGrants.startedAt() ?? 0,
     });
     if (!verdict.ok) throw new Refusal('bad-proof', verdict.reason);
-    const now = clock();
+    // INVARIANT: by the clock that nobody can set. One that runs ahead and is set right would have forgotten too soon.
+    const now = clocks.monotonic();
     const use = proofs.use(verdict.replayKey, now, now + proofLifeMs);
     if (use === 'full') throw new Refusal('bad-proof', 'too many proofs are remembered to take another; try later');
     if (use === 'again') throw new Refusal('replayed-proof', 'the proof has been used before');

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { newDoorstep, refusedWith, type Doorstep, type PresentChanges } from './support/doorstep.ts';
+import { testStart } from './support/test-clock.ts';
 
 let at: Doorstep;
 beforeEach(async () => {
@@ -81,6 +82,71 @@ describe('time at the door', () => {
   it('refuses a proof that was made before the agent heard its first list', async () => {
     const iat = at.clock.now() / 1_000 - 1;
     await refusedWith('bad-proof', at.verify(await at.credential(), { proofClaims: { iat } }));
+  });
+
+  it('takes a proof from the millisecond of its first list, and from none before', async () => {
+    const start = at.liveGrants.startedAt()!;
+    const made = async (milliseconds: number) =>
+      at.verify(await at.credential(), { proofClaims: { iat: milliseconds / 1_000 } });
+    await made(start);
+    await refusedWith('bad-proof', made(start - 1));
+    at.clock.pass(30_000);
+    await at.connect();
+    await made(start);
+    await refusedWith('bad-proof', made(start - 1));
+  });
+
+  it('takes a proof until the millisecond it is a minute old, and from ten seconds before it is made', async () => {
+    at.clock.pass(120_000);
+    await at.connect();
+    const credential = await at.credential();
+    const made = async (ago: number) => at.verify(credential, { proofClaims: { iat: (at.clock.now() - ago) / 1_000 } });
+    await made(60_000);
+    await refusedWith('bad-proof', made(60_001));
+    await made(-10_000);
+    await refusedWith('bad-proof', made(-10_001));
+  });
+
+  it('refuses a proof again for as long as it could count, whatever its clocks were set to meanwhile', async () => {
+    const presented = await at.present(await at.credential());
+    await at.verifier.verifyCredential(presented);
+    for (const [passed, jumped] of [
+      [1, -3_600_000],
+      [9_999, 3_600_000],
+      [20_000, 0],
+      [29_000, -1],
+    ] as const) {
+      at.clock.jump(jumped);
+      at.clock.pass(passed);
+      await at.connect();
+      await refusedWith('replayed-proof', at.verifier.verifyCredential(presented));
+    }
+    at.clock.pass(2_000);
+    await at.connect();
+    await refusedWith('bad-proof', at.verifier.verifyCredential(presented));
+  });
+
+  it('forgets no proof because the wall clock ran ahead for a moment', async () => {
+    const presented = await at.present(await at.credential());
+    await at.verifier.verifyCredential(presented);
+    at.clock.jump(120_000);
+    await refusedWith('stale-live-grants', at.verify(await at.credential(), proofOfItsTime(at)));
+    at.clock.jump(-120_000);
+    await at.connect();
+    await refusedWith('replayed-proof', at.verifier.verifyCredential(presented));
+  });
+
+  it('remembers a proof that was taken while the clock was ahead for as long as it can come again', async () => {
+    at.clock.jump(50_000);
+    const presented = await at.present(await at.credential(), { proofClaims: { iat: testStart / 1_000 + 60 } });
+    await at.verifier.verifyCredential(presented);
+    at.clock.jump(-50_000);
+    for (let second = 0; second < 125; second += 5) {
+      await at.connect();
+      const again = at.verifier.verifyCredential(presented);
+      await refusedWith(second < 50 || second > 120 ? 'bad-proof' : 'replayed-proof', again);
+      at.clock.pass(5_000);
+    }
   });
 
   it('refuses a proof older than a minute and one more than ten seconds ahead', async () => {

@@ -66,7 +66,7 @@ export async function newDoorstep(demands: Partial<VerifierOptions> = {}): Promi
   const seen = null;
   const liveGrants = createLiveGrants({ issuer, device, keys, seen, remember: async () => undefined, clocks: clock });
   const { vkey: ledgerKey } = broker.ledger;
-  const verifier = createVerifier({ issuer, device, tenant, keys, liveGrants, ledgerKey, ...demands });
+  const verifier = createVerifier({ issuer, device, tenant, keys, liveGrants, ledgerKey, clocks: clock, ...demands });
   const [person, grant] = [newId('person', testStart), newId('grant', testStart)];
   const holder = await newSigningKey();
 
