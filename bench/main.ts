@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { benchAgents } from './agents.ts';
+import { benchLedger } from './ledger.ts';
 import { benchLifecycle } from './lifecycle.ts';
 import { formatReport, isMet, writeReport, type Report } from './report.ts';
 import { benchVerify } from './verify.ts';
@@ -11,6 +12,8 @@ export interface BenchOptions {
   /** How often what is compared is measured, in turn. */
   readonly rounds: number;
   readonly devices: number;
+  /** How long the ledger is that is verified in the end. */
+  readonly entries: number;
   /** Lifecycles in flight at once while the throughput is measured. */
   readonly concurrency: number;
   /** How many agents are connected, one number after the other. */
@@ -24,12 +27,13 @@ export interface BenchOptions {
 }
 
 const benchmarks: Readonly<Record<string, (options: BenchOptions) => Promise<Report>>> = {
+  ledger: benchLedger,
   lifecycle: benchLifecycle,
   verify: benchVerify,
   agents: benchAgents,
 };
 
-const usage = `usage: npm run bench -- [${Object.keys(benchmarks).join('|')}]… [--seconds N] [--rounds N] [--devices N] [--concurrency N] [--agents N,…] [--brokers N] [--profile DIR] [--json]
+const usage = `usage: npm run bench -- [${Object.keys(benchmarks).join('|')}]… [--seconds N] [--rounds N] [--devices N] [--concurrency N] [--agents N,…] [--brokers N] [--entries N] [--profile DIR] [--json]
 
 Measures what docs/performance.md promises, writes bench/results/NAME.json, and exits 1 when a bar is missed.`;
 
@@ -48,6 +52,7 @@ async function run(args: readonly string[]): Promise<number> {
       concurrency: { ...number, default: '32' },
       agents: { ...number, default: '1000,10000' },
       brokers: { ...number, default: '2' },
+      entries: { ...number, default: '1000000' },
       profile: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -55,13 +60,20 @@ async function run(args: readonly string[]): Promise<number> {
   });
   const unknown = positionals.filter((name) => !Object.hasOwn(benchmarks, name));
   const agents = values.agents.split(',').map(Number);
-  const { seconds: slice, rounds: times, devices: many, concurrency: inFlight, brokers: some } = values;
-  const counts = [...[slice, times, many, inFlight, some].map(Number), ...agents];
+  const { seconds: slice, rounds: times, devices: many, concurrency: inFlight, brokers: some, entries: all } = values;
+  const counts = [...[slice, times, many, inFlight, some, all].map(Number), ...agents];
   if (values.help || unknown.length > 0 || !counts.every((count) => Number.isInteger(count) && count > 0)) {
     console.error(usage);
     return values.help ? 0 : 2;
   }
-  const [seconds, rounds, devices, concurrency, brokers] = counts as [number, number, number, number, number];
+  const [seconds, rounds, devices, concurrency, brokers, entries] = counts as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   const progress = (message: string): void => console.error(`  ${message}`);
   const reports: Report[] = [];
   for (const name of positionals.length > 0 ? positionals : Object.keys(benchmarks)) {
@@ -72,6 +84,7 @@ async function run(args: readonly string[]): Promise<number> {
       concurrency,
       agents,
       brokers,
+      entries,
       progress,
       ...(values.profile !== undefined && { profile: values.profile }),
     });

@@ -1,0 +1,245 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Client } from 'pg';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../src/development/embedded-postgres.ts';
+import { migrate } from '../src/store/migrate.ts';
+import type { Answer, Order, Start } from './ledger/broker.ts';
+import { newCast, type Cast } from './ledger/lives.ts';
+import { runVerify, type VerifyRun } from './ledger/verify-run.ts';
+import { thisMachine } from './machine.ts';
+import type { BenchOptions } from './main.ts';
+import { processorSeconds, watchOthers } from './processes.ts';
+import { othersMeasure, type Measure, type Report } from './report.ts';
+import { scratchDirectory } from './scratch.ts';
+import { median, quantile, range } from './statistics.ts';
+
+const writers = 16;
+/** Events of a transaction. */
+const batch = 64;
+const filling = { writers: 4, batch: 500 };
+
+/**
+ * The ledger under writers that append through the product’s journal, each event in a batch that waits for its
+ * checkpoint, against the same events in a plain table; then verified and proved at its full length.
+ */
+export async function benchLedger({ seconds, rounds, entries, progress }: BenchOptions): Promise<Report> {
+  const scratch = scratchDirectory();
+  const undo: (() => Promise<void> | void)[] = [() => scratch.remove()];
+  try {
+    progress('making a database');
+    const postgres = await startEmbeddedPostgres({ directory: join(scratch.path, 'postgres') });
+    undo.push(() => postgres.stop());
+    const cast = newCast(Date.now());
+    const version = await makeTables(postgres, cast);
+    const broker = await startWriting({ url: postgres.appUrl, directory: scratch.path, cast });
+    undo.push(() => broker.stop());
+    const others = watchOthers();
+
+    const quarter = Math.ceil(entries / 4);
+    progress(`filling the ledger to ${quarter.toLocaleString('en-GB')} entries`);
+    const few = await broker.run('fill', { ...filling, size: quarter });
+    await settle(postgres);
+    const verifiedSmall = await runVerify(postgres.auditorUrl, broker.vkey, few.size!);
+    progress(`verified in ${verifiedSmall.seconds.toFixed(1)} s`);
+
+    const perRound: Round[] = [];
+    for (let round = 1; round <= rounds; round++) {
+      const used = postgresSeconds(broker.pid);
+      const { perSecond, times, processor } = await broker.run('append', { seconds });
+      const usedAfter = postgresSeconds(broker.pid);
+      const plain = await broker.run('insert', { seconds });
+      perRound.push({
+        append: perSecond!,
+        lags: times!,
+        plain: plain.perSecond!,
+        broker: processor!,
+        postgres: used === null || usedAfter === null ? null : (usedAfter - used) / (perSecond! * seconds),
+      });
+      const lag = quantile(times!, 0.99);
+      progress(`round ${round}: ${perSecond!.toFixed(0)} events/s, p99 to checkpoint ${lag.toFixed(0)} ms`);
+    }
+    const half = median(perRound.map(({ append }) => append)) / 2;
+    progress(`receipts, while ${half.toFixed(0)} events a second are written`);
+    const receipts: (readonly number[])[] = [];
+    for (let round = 1; round <= rounds; round++) {
+      receipts.push((await broker.run('receipts', { seconds, perSecond: half })).times!);
+    }
+
+    progress(`filling the ledger to ${entries.toLocaleString('en-GB')} entries`);
+    const filled = await broker.run('fill', { ...filling, size: entries });
+    progress(`filled at ${filled.perSecond!.toFixed(0)} events/s; verifying`);
+    await settle(postgres);
+    const verified: VerifyRun[] = [];
+    for (let time = 0; time < 3; time++) {
+      verified.push(await runVerify(postgres.auditorUrl, broker.vkey, filled.size!));
+      progress(`verified in ${verified.at(-1)!.seconds.toFixed(1)} s, ${verified.at(-1)!.peak.toFixed(0)} MB`);
+    }
+    const proofs = (await broker.run('proofs', {})).times!;
+    return {
+      benchmark: 'ledger',
+      machine: thisMachine(version),
+      setting: { rounds, 'seconds each': seconds, writers, 'events a transaction': batch, entries },
+      measures: [
+        ...writingMeasures(perRound),
+        ...latencyMeasures('receipt, at half that load', receipts),
+        ...verifyMeasures(verifiedSmall, verified),
+        ...latencyMeasures('proof of a random entry', [proofs]),
+        ...othersMeasure(others()),
+      ],
+    };
+  } finally {
+    for (const step of undo.toReversed()) await step();
+  }
+}
+
+interface Round {
+  /** Events a second. */
+  readonly append: number;
+  readonly plain: number;
+  /** Milliseconds. */
+  readonly lags: readonly number[];
+  /** Seconds of processor for an event: of the broker’s process, and of PostgreSQL where the system tells. */
+  readonly broker: number;
+  readonly postgres: number | null;
+}
+
+/** What PostgreSQL has used so far: all below this process but the broker. */
+function postgresSeconds(pid: number): number | null {
+  const [broker, all] = [processorSeconds(pid), processorSeconds(process.pid)];
+  return broker && all && all.below - broker.own;
+}
+
+function writingMeasures(perRound: readonly Round[]): Measure[] {
+  const [append, plain] = [perRound.map((round) => round.append), perRound.map((round) => round.plain)];
+  const ratios = perRound.map((round) => round.append / round.plain);
+  const each = (name: string, values: readonly number[]): Measure[] =>
+    values.length === 0 ? [] : [{ name, value: median(values), unit: 'µs', digits: 0, range: range(values) }];
+  return [
+    {
+      name: 'events, appended and in a checkpoint',
+      value: median(append),
+      unit: '/s',
+      digits: 0,
+      range: range(append),
+      bar: { atLeast: 10_000 },
+    },
+    { name: 'the same in a plain table', value: median(plain), unit: '/s', digits: 0, range: range(plain) },
+    { name: 'ratio', value: median(ratios), unit: '', digits: 2, range: range(ratios) },
+    ...each(
+      'processor time of the broker, an event',
+      perRound.map((round) => round.broker * 1e6),
+    ),
+    ...each(
+      'processor time of PostgreSQL, an event',
+      perRound.flatMap(({ postgres }) => (postgres === null ? [] : [postgres * 1e6])),
+    ),
+    ...latencyMeasures(
+      'commit to checkpoint, at that load',
+      perRound.map(({ lags }) => lags),
+      150,
+    ),
+  ];
+}
+
+/** @param atMost milliseconds that its p99 may have. */
+function latencyMeasures(name: string, slices: readonly (readonly number[])[], atMost?: number): Measure[] {
+  return ([0.5, 0.99] as const).map((q) => ({
+    name: `${name}, p${q * 100}`,
+    value: quantile(slices.flat(), q),
+    unit: 'ms',
+    digits: 1,
+    ...(slices.length > 1 && { range: range(slices.map((slice) => quantile(slice, q))) }),
+    ...(q === 0.99 && atMost !== undefined && { bar: { atMost } }),
+  }));
+}
+
+function verifyMeasures(first: VerifyRun, runs: readonly VerifyRun[]): Measure[] {
+  const [seconds, peaks] = [runs.map((run) => run.seconds), runs.map((run) => run.peak)];
+  const processor = runs.flatMap((run) => run.processor ?? []);
+  const flat = median(peaks) / first.peak;
+  return [
+    {
+      name: '`ledger verify` of all entries',
+      value: median(seconds),
+      unit: 's',
+      digits: 1,
+      range: range(seconds),
+      bar: { atMost: 15 },
+    },
+    ...(processor.length === 0
+      ? []
+      : [{ name: 'its processor time', value: median(processor), unit: 's', digits: 1, range: range(processor) }]),
+    { name: 'its memory at most', value: median(peaks), unit: 'MB', digits: 0, range: range(peaks) },
+    { name: 'that memory against a quarter of the entries', value: flat, unit: '', digits: 2, bar: { atMost: 1.2 } },
+  ];
+}
+
+interface Writing {
+  readonly pid: number;
+  readonly vkey: string;
+  run(what: Order['what'], more: Partial<Order>): Promise<Answer>;
+  stop(): Promise<void>;
+}
+
+async function startWriting(start: Start): Promise<Writing> {
+  const child = fork(fileURLToPath(new URL('ledger/broker.ts', import.meta.url)));
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  child.send(start);
+  const { vkey } = await nextAnswer(child);
+  return {
+    pid: child.pid!,
+    vkey: vkey!,
+    run(what, more) {
+      const order: Order = { what, seconds: 0, writers, batch, perSecond: 0, size: 0, ...more };
+      child.send(order);
+      return nextAnswer(child);
+    },
+    async stop() {
+      if (child.connected) child.disconnect();
+      await ended;
+    },
+  };
+}
+
+function nextAnswer(child: ChildProcess): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const ended = (code: number | null): void => reject(new Error(`the writing process ended with ${code}`));
+    child.once('exit', ended);
+    child.once('message', (message) => {
+      child.off('exit', ended);
+      resolve(message as Answer);
+    });
+  });
+}
+
+/** Migrates, and makes what is beside the product: the persons that events are about, and a plain table. */
+async function makeTables(postgres: EmbeddedPostgres, cast: Cast): Promise<string> {
+  await migrate(postgres.adminUrl);
+  return withClient(postgres.adminUrl, async (client) => {
+    await client.query('CREATE TABLE plain_events (id text PRIMARY KEY, event text NOT NULL)');
+    await client.query('GRANT INSERT ON plain_events TO latchkey_app');
+    await client.query(
+      `INSERT INTO persons (id, issuer, subject, claims_at)
+       SELECT id, 'https://login.example', id, now() FROM unnest($1::text[]) AS of (id)`,
+      [[...cast.engineers, ...cast.leads]],
+    );
+    const { rows } = await client.query<{ server_version: string }>('SHOW server_version');
+    return rows[0]!.server_version.split(' ')[0]!;
+  });
+}
+
+/** What the server does by itself now and then is done before time is taken. */
+async function settle(postgres: EmbeddedPostgres): Promise<void> {
+  await withClient(postgres.adminUrl, (client) => client.query('VACUUM ANALYZE'));
+}
+
+async function withClient<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
