@@ -8,7 +8,7 @@ import { parseDuration } from '../../domain/duration.ts';
 import { linesOf, within, type Window } from './log-lines.ts';
 import { redact } from './redact.ts';
 import { tar, type TarEntry } from './tar.ts';
-import { cannot, exitCodes, findTool, UsageError } from './tools.ts';
+import { cannot, exitCodes, UsageError, type Tools } from './tools.ts';
 
 export interface LogWish {
   /** A duration before now, or a moment in RFC 3339; a day when not given. */
@@ -35,10 +35,10 @@ const facilities = 'kern,user,daemon,syslog,lpr,cron,local0,local1,local2,local3
  * of it is kept before it is sent, with a `manifest.json` at the end that says what is in it and what is not.
  * @returns an exit code.
  */
-export async function collectLogs(wish: LogWish, output: Writable, now = Date.now()): Promise<number> {
+export async function collectLogs(tools: Tools, wish: LogWish, output: Writable, now = Date.now()): Promise<number> {
   const window = { since: moment(wish.since ?? usualWindow, now), until: moment(wish.until ?? 'PT0S', now) };
   if (window.since >= window.until) throw new UsageError('`since` lies before `until`');
-  const journalctl = await findTool('journalctl');
+  const journalctl = await tools.find('journalctl');
   const files = await filesOf(wish.files, window);
   if (!journalctl && files.length === 0)
     return cannot('there is neither a journal on this device nor any of the files');

@@ -5,9 +5,10 @@ import { inspect } from './inspect.ts';
 import { reboot } from './reboot.ts';
 import { resetUsb } from './reset-usb.ts';
 import { restartService } from './restart-service.ts';
-import { exitCodes, say, UsageError } from './tools.ts';
+import { exitCodes, openTools, say, UsageError } from './tools.ts';
 import { update } from './update.ts';
 
+const tools = openTools();
 type Options = ReturnType<typeof readOptions>;
 
 /** The programs behind the actions for Linux that come with the agent, by name. Each returns an exit code. */
@@ -16,11 +17,11 @@ const programs: Readonly<Record<string, (options: Options) => Promise<number>>> 
     await say(`${JSON.stringify(await inspect(openMachine()), null, 2)}\n`);
     return exitCodes.done;
   },
-  'collect-logs': ({ since, until, file }) => collectLogs({ since, until, files: file ?? [] }, process.stdout),
-  'restart-service': ({ service, 'dry-run': isDry }) => restartService(service, isDry),
+  'collect-logs': ({ since, until, file }) => collectLogs(tools, { since, until, files: file ?? [] }, process.stdout),
+  'restart-service': ({ service, 'dry-run': isDry }) => restartService(tools, service, isDry),
   'reset-usb': ({ device, 'dry-run': isDry }) => resetUsb(openMachine(), device ?? null, isDry),
-  reboot: ({ 'dry-run': isDry }) => reboot(isDry),
-  update: ({ package: name, 'dry-run': isDry }) => update(name ?? null, isDry),
+  reboot: ({ 'dry-run': isDry }) => reboot(tools, isDry),
+  update: ({ package: name, 'dry-run': isDry }) => update(tools, name ?? null, isDry),
 };
 
 function readOptions(argv: readonly string[]) {

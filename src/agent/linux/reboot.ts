@@ -1,8 +1,8 @@
-import { cannot, findTool, runTool, say } from './tools.ts';
+import { cannot, say, type Tools } from './tools.ts';
 
 /** Restarts the device. The agent is ended with it, so that the session ends too. @returns an exit code. */
-export async function reboot(isDry: boolean): Promise<number> {
-  const tool = await findTool('systemctl', 'shutdown', 'reboot');
+export async function reboot(tools: Tools, isDry: boolean): Promise<number> {
+  const tool = await tools.find('systemctl', 'shutdown', 'reboot');
   if (!tool) return cannot('there is neither `systemctl`, `shutdown` nor `reboot` on this device');
   const args = tool.endsWith('/systemctl') ? ['reboot', '--no-block'] : tool.endsWith('/shutdown') ? ['-r', 'now'] : [];
   if (isDry) {
@@ -10,5 +10,5 @@ export async function reboot(isDry: boolean): Promise<number> {
     return 0;
   }
   await say('the device restarts now\n');
-  return runTool(tool, args);
+  return tools.run(tool, args);
 }

@@ -11,30 +11,33 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-const places = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
-
-/** The path of the first of these tools that the device has; null when it has none of them. */
-export async function findTool(...names: readonly string[]): Promise<string | null> {
-  for (const name of names) {
-    for (const place of places) {
-      const path = join(place, name);
-      if (
-        await access(path, constants.X_OK).then(
-          () => true,
-          () => false,
-        )
-      )
-        return path;
-    }
-  }
-  return null;
+/** The programs of the device, by name. */
+export interface Tools {
+  /** The path of the first of these that the device has; null when it has none of them. */
+  find(...names: readonly string[]): Promise<string | null>;
+  /** Runs one whose output is the action's, in the environment that the action has; returns its exit code. */
+  run(path: string, args: readonly string[]): Promise<number>;
 }
 
-/** Runs a tool whose output is the action's, in the environment that the action has; returns its exit code. */
-export async function runTool(path: string, args: readonly string[]): Promise<number> {
-  const child = spawn(path, [...args], { stdio: ['ignore', 'inherit', 'inherit'] });
-  const [code] = (await once(child, 'exit')) as [number | null];
-  return code ?? exitCodes.failed;
+/** @param places the directories they are looked for in. */
+export function openTools(places: readonly string[] = ['/usr/sbin', '/usr/bin', '/sbin', '/bin']): Tools {
+  const isProgram = (path: string): Promise<boolean> =>
+    access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+  return {
+    async find(...names) {
+      const paths = names.flatMap((name) => places.map((place) => join(place, name)));
+      for (const path of paths) if (await isProgram(path)) return path;
+      return null;
+    },
+    async run(path, args) {
+      const child = spawn(path, [...args], { stdio: ['ignore', 'inherit', 'inherit'] });
+      const [code] = (await once(child, 'exit')) as [number | null];
+      return code ?? exitCodes.failed;
+    },
+  };
 }
 
 /** Writes to standard output, and waits until it is taken. */

@@ -43,16 +43,23 @@ export function openControlGroups(
  * its own by then.
  */
 function startIn<T>(directory: string, own: string, start: () => T): T {
-  move(directory);
+  const isIn = move(directory);
   try {
     return start();
   } finally {
-    move(own);
+    // Should it not get out, it is never counted among the members, and the group is not killed as a whole.
+    if (isIn) move(own);
   }
 }
 
-function move(directory: string): void {
-  writeFileSync(join(directory, 'cgroup.procs'), String(process.pid));
+/** False where the machine lets us make groups and not use them: then the mark has to do. */
+function move(directory: string): boolean {
+  try {
+    writeFileSync(join(directory, 'cgroup.procs'), String(process.pid), { flag: 'r+' });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The numbers of the processes in a group, this one never among them; none when the group is gone. */

@@ -9,9 +9,12 @@ import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { collectLogs, type LogWish } from '../../../src/agent/linux/collect-logs.ts';
 import { linesOf, timeOf } from '../../../src/agent/linux/log-lines.ts';
+import { openTools } from '../../../src/agent/linux/tools.ts';
 import { redact } from '../../../src/agent/linux/redact.ts';
 
 const now = Date.parse('2026-03-01T12:00:00Z');
+/** Without a journal, so that what is collected is what the test has written. */
+const tools = openTools([]);
 let directory: string;
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'latchkey-logs-'));
@@ -19,10 +22,10 @@ before(async () => {
 after(() => rm(directory, { recursive: true }));
 
 /** Collects, unpacks with the machine's own tar, and gives every file by its name below where the logs were. */
-async function collect(wish: Partial<LogWish>): Promise<Map<string, string>> {
+async function collect(wish: Partial<LogWish>, by = tools): Promise<Map<string, string>> {
   const out = new PassThrough();
   const [code, archive] = await Promise.all([
-    collectLogs({ since: undefined, until: undefined, files: [], ...wish }, out, now).finally(() => out.end()),
+    collectLogs(by, { since: undefined, until: undefined, files: [], ...wish }, out, now).finally(() => out.end()),
     buffer(out),
   ]);
   assert.equal(code, 0);
@@ -94,6 +97,26 @@ describe('an archive of logs', () => {
     const found = await collect({ files: [path, await log('new.log', 'words\n')] });
     assert.ok(found.has('new.log/0001.log'));
     assert.ok(!found.has('old/old.log/0001.log'));
+  });
+
+  it('has the journal first, and says what it asked it for', async () => {
+    const place = join(directory, 'bin');
+    await mkdir(place);
+    await writeFile(join(place, 'journalctl'), '#!/bin/sh\nprintf "%s\\n" "$@"\n', { mode: 0o755 });
+    const found = await collect({ since: 'PT6H', until: 'PT1H' }, openTools([place]));
+    const asked = found.get('journal/0001.log')!.trimEnd().split('\n');
+    const [since, until] = [now / 1_000 - 6 * 3_600, now / 1_000 - 3_600];
+    assert.deepEqual(asked.slice(-2), [`--since=@${since}`, `--until=@${until}`]);
+    const facilities = asked
+      .find((each) => each.startsWith('--facility='))!
+      .slice('--facility='.length)
+      .split(',');
+    for (const personal of ['auth', 'authpriv', 'mail']) assert.ok(!facilities.includes(personal), personal);
+  });
+
+  it('cannot be had of a device that has neither a journal nor the files, which says so', async () => {
+    const out = new PassThrough();
+    assert.equal(await collectLogs(tools, { since: undefined, until: undefined, files: ['/nowhere/*'] }, out), 69);
   });
 
   it('is of a window that makes sense', async () => {
