@@ -11,7 +11,7 @@ import { logWhenDone } from './call-log.ts';
 import type { HttpContext } from './context.ts';
 import { createGate, type Gate } from './gate.ts';
 import { idempotencyOf } from './idempotency.ts';
-import { createRateLimiter, networkOf } from './rate-limit.ts';
+import { createRateLimiter, networkOf, type Limiter } from './rate-limit.ts';
 import type { Call, Route } from './route.ts';
 import { apiRoutes } from './routes/index.ts';
 import { checker } from './validate.ts';
@@ -74,7 +74,7 @@ export function createApp(context: HttpContext): Express {
 /** Devices get less than half of the database's connections, however many of them come at once after an outage. */
 const fleetGate = { atOnce: 8, longestWait: 2_000, mostWaiting: 1_000, latestInvitation: 20 } as const;
 
-type Limits = Record<'person' | 'device' | 'address', (key: string) => void>;
+type Limits = Record<'person' | 'device' | 'address', Limiter>;
 
 function handlerOf(
   context: HttpContext,
@@ -164,7 +164,7 @@ interface Who {
 async function authenticate(context: HttpContext, route: Route, request: Request, limits: Limits): Promise<Who> {
   const address = addressOf(request);
   if (route.audience === 'anyone') {
-    if (!route.unlimited && !route.limitsRefusals) limits.address(address);
+    if (!route.unlimited && !route.limitsRefusals) limits.address(address, route.weight);
     return { caller: undefined, device: undefined };
   }
   const asDevice = route.audience === 'device' || (route.audience === 'person-or-device' && looksLikeDevice(request));
@@ -175,7 +175,7 @@ async function authenticate(context: HttpContext, route: Route, request: Request
       return { caller: undefined, device };
     }
     const caller = await authenticatePerson(context, request);
-    limits.person(caller.id);
+    limits.person(caller.id, route.weight);
     return { caller, device: undefined };
   } catch (error) {
     if (error instanceof LatchkeyError && error.code === 'unauthenticated') limits.address(address);

@@ -8,6 +8,13 @@ export interface RateLimit {
   readonly burst: number;
 }
 
+/**
+ * Counts a call of that key.
+ * @param weight what the call counts for, at most 1.
+ * @throws too-many-requests with the seconds to wait.
+ */
+export type Limiter = (key: string, weight?: number) => void;
+
 interface Bucket {
   tokens: number;
   at: number;
@@ -16,13 +23,9 @@ interface Bucket {
 const most = 50_000;
 
 /** Token buckets, one for each key, in this process. Of the least recently seen keys, those beyond 50,000 are forgotten. */
-export function createRateLimiter(
-  limit: RateLimit,
-  now: () => number = () => performance.now(),
-): (key: string) => void {
+export function createRateLimiter(limit: RateLimit, now: () => number = () => performance.now()): Limiter {
   const buckets = new Map<string, Bucket>();
-  /** @throws too-many-requests with the seconds to wait. */
-  return (key) => {
+  return (key, weight = 1) => {
     const at = now();
     const bucket = buckets.get(key) ?? { tokens: limit.burst, at };
     bucket.tokens = Math.min(limit.burst, bucket.tokens + (Math.max(0, at - bucket.at) / 1000) * limit.perSecond);
@@ -30,11 +33,11 @@ export function createRateLimiter(
     buckets.delete(key);
     buckets.set(key, bucket);
     if (buckets.size > most) buckets.delete(buckets.keys().next().value!);
-    if (bucket.tokens < 1) {
-      const retryAfter = Math.max(1, Math.ceil((1 - bucket.tokens) / limit.perSecond));
+    if (bucket.tokens < weight) {
+      const retryAfter = Math.max(1, Math.ceil((weight - bucket.tokens) / limit.perSecond));
       throw new LatchkeyError('too-many-requests', 'too many calls: slow down', { retryAfter });
     }
-    bucket.tokens -= 1;
+    bucket.tokens -= weight;
   };
 }
 

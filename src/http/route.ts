@@ -64,6 +64,8 @@ export interface Route {
   readonly oauth?: boolean;
   /** True where calls cost next to nothing and whole sites of devices make them: they count against nobody. */
   readonly unlimited?: boolean;
+  /** What a call counts for against its limit: less than 1 where it costs less than others and many are made. */
+  readonly weight?: number;
   /** True where only refused calls count against their address: the others turn out to be somebody's. */
   readonly limitsRefusals?: boolean;
   /** True where a whole fleet may call at once: a few are answered at a time, the others are told when to come back. */

@@ -6,6 +6,7 @@ import { openCheckpoint } from '../../src/ledger/checkpoint.ts';
 import { verifyInclusion } from '../../src/ledger/merkle-verify.ts';
 import { parseProofText } from '../../src/ledger/proof-text.ts';
 import { parseVkey } from '../../src/ledger/vkey.ts';
+import { startBroker, type ServeLog } from '../../src/serve.ts';
 import { openLedgerDatabase } from '../../src/store/ledger-audit.ts';
 import { newTestBroker, people, type TestBroker } from '../support/broker.ts';
 
@@ -26,7 +27,10 @@ before(async () => {
 });
 after(() => broker.stop());
 
-const run = async (who: keyof typeof people | null, terminal: boolean, ...argv: string[]) => {
+const run = (who: keyof typeof people | null, terminal: boolean, ...argv: string[]) =>
+  runUntil(new AbortController().signal, who, terminal, ...argv);
+
+const runUntil = async (signal: AbortSignal, who: keyof typeof people | null, terminal: boolean, ...argv: string[]) => {
   let [stdout, stderr] = ['', ''];
   const token = who && (await broker.issuer.tokenFor(people[who]));
   const exitCode = await runLedger(
@@ -36,7 +40,7 @@ const run = async (who: keyof typeof people | null, terminal: boolean, ...argv: 
       stderr: { write: (text) => (stderr += String(text)), isTTY: terminal },
       env: { LATCHKEY_CONFIG_DIR: '/nowhere', ...(token !== null && { LATCHKEY_TOKEN: token }) },
       now: Date.now,
-      signal: new AbortController().signal,
+      signal,
     },
     { openDatabase: openLedgerDatabase, acceptRollback: async () => 0 },
   );
@@ -88,4 +92,21 @@ test('one entry is shown, and proved to whoever has the key', async () => {
   }
   const beyond = await run('aud', false, 'show', '100000', '--url', url);
   assert.deepEqual([beyond.exitCode, /none at 100000/.test(beyond.stderr)], [1, true]);
+});
+
+test('a broker that limits how fast it is read is read to the end, or until somebody has enough', async () => {
+  const limit = { perSecond: 1, burst: 1 };
+  const rateLimits = { person: limit, device: limit, address: limit };
+  const silent: ServeLog = { info: () => {}, warn: () => {}, error: () => {} };
+  const slow = await startBroker({ ...broker.config, listen: { host: '127.0.0.1', port: 0 }, rateLimits }, silent);
+  try {
+    const verified = await run('aud', false, 'verify', '--url', slow.url, '--key', vkey);
+    assert.equal(verified.exitCode, 0, verified.stderr);
+    const began = performance.now();
+    const { exitCode, stderr } = await runUntil(AbortSignal.timeout(300), 'aud', false, 'verify', '--url', slow.url);
+    assert.deepEqual([exitCode, stderr], [1, 'latchkey: interrupted\n']);
+    assert.ok(performance.now() - began < 900);
+  } finally {
+    await slow.stop();
+  }
 });

@@ -30,6 +30,16 @@ describe('a limit', () => {
     assert.equal(through(limit, 'ada', 500), 200);
   });
 
+  test('lets more through of what counts for less', () => {
+    let now = 0;
+    const limit = createRateLimiter({ perSecond: 1, burst: 2 }, () => now);
+    const tile = (key: string): void => limit(key, 0.25);
+    assert.equal(through(tile, 'aud', 100), 8);
+    now += 1_000;
+    assert.equal(through(tile, 'aud', 100), 4);
+    assert.equal(through(limit, 'aud', 1), 0);
+  });
+
   test('is each key’s own', () => {
     const limit = createRateLimiter({ perSecond: 1, burst: 3 }, () => 0);
     assert.equal(through(limit, 'ada', 10), 3);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { LedgerSource } from '../../ledger/audit-source.ts';
 import { parseCheckpoint } from '../../ledger/checkpoint.ts';
 import { parseNote } from '../../ledger/note.ts';
@@ -5,7 +6,7 @@ import { rangesBetween, readAhead } from '../../ledger/read-ahead.ts';
 import { hashLength } from '../../ledger/merkle.ts';
 import { parseEntryBundle, tilePath, tileWidth, widthOf, type Tile } from '../../ledger/tiles.ts';
 import { Failure } from '../failure.ts';
-import { networkWords } from '../transport.ts';
+import { interrupted, networkWords } from '../transport.ts';
 import { problemFailure } from '../problem.ts';
 
 /** Bundles on their way at once: enough to keep a verifier busy, few enough to keep nobody else waiting. */
@@ -69,11 +70,11 @@ async function fetchBytes({ url, token, signal }: HttpSourceOptions, path: strin
       });
       if (response.status === 200) return Buffer.from(await response.arrayBuffer());
     } catch (cause) {
-      if (signal.aborted) throw new Failure('failed', 'interrupted');
+      if (signal.aborted) throw interrupted();
       if (delay === undefined) {
         throw new Failure('unreachable', `the ledger at \`${url}\` cannot be read: ${networkWords(cause)}`, { cause });
       }
-      await pause(delay);
+      await pause(delay, signal);
       continue;
     }
     if (response.status === 404) return null;
@@ -83,10 +84,13 @@ async function fetchBytes({ url, token, signal }: HttpSourceOptions, path: strin
     }
     await response.body?.cancel();
     const asked = Number(response.headers.get('retry-after') ?? 0);
-    await pause(Math.max(delay ?? retryDelays[0]!, Math.min(asked, longestAsked) * 1_000));
+    await pause(Math.max(delay ?? retryDelays[0]!, Math.min(asked, longestAsked) * 1_000), signal);
   }
 }
 
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+/** @throws Failure when it is interrupted. */
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await sleep(milliseconds, undefined, { signal }).catch(() => {
+    throw interrupted();
+  });
 }

@@ -15,6 +15,8 @@ const octets = 'application/octet-stream';
 const tilePathParams = Type.Object({ path: Type.String({ maxLength: 60 }) });
 /** What a tile of a given width holds never changes. */
 const forever = 'max-age=31536000, immutable';
+/** Whoever verifies reads all of them, one after another. */
+const tileWeight = 0.25;
 const hashes = Type.Object({ hashes: Type.Array(Type.String({ description: 'base64' })) });
 const hashesExample = { hashes: ['PxCZs0lG4L9VtfjNk5NTh7sRw1Tr0DiNmiM0r/IYAws='] };
 const eventExample = {
@@ -83,6 +85,7 @@ export function ledgerRoutes(context: HttpContext): Route[] {
       method: 'get',
       path: '/ledger/tile/entries/{path}',
       deep: true,
+      weight: tileWeight,
       id: 'getEntryTile',
       tag: 'Ledger',
       summary: 'A bundle of entries (C2SP tlog-tiles)',
@@ -111,6 +114,7 @@ export function ledgerRoutes(context: HttpContext): Route[] {
       method: 'get',
       path: '/ledger/tile/{path}',
       deep: true,
+      weight: tileWeight,
       id: 'getHashTile',
       tag: 'Ledger',
       summary: 'A tile of hashes (C2SP tlog-tiles)',
