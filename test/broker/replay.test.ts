@@ -35,13 +35,23 @@ async function everythingPlaced(): Promise<void> {
   while ((await broker.sql.query<{ left: number }>(query)).rows[0]!.left > 0) await sleep(20);
 }
 
-/** Changes something as superuser, and undoes it. */
+/** Changes something as only a superuser with triggers and foreign keys switched off can, and undoes it. */
 async function tampering(change: string, undo: string, values: unknown[], work: () => Promise<void>): Promise<void> {
-  await broker.sql.query(change, values);
+  const write = async (statement: string): Promise<void> => {
+    const client = await broker.sql.connect();
+    try {
+      await client.query(`SET session_replication_role = 'replica'`);
+      await client.query(statement, values);
+    } finally {
+      await client.query('RESET session_replication_role');
+      client.release();
+    }
+  };
+  await write(change);
   try {
     await work();
   } finally {
-    await broker.sql.query(undo, values);
+    await write(undo);
   }
 }
 

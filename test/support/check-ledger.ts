@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import { canonicalJson } from '../../src/ledger/canonical.ts';
 
 type Event = Record<string, unknown> & { id: string; type: string; at: string; tenant: string | null };
@@ -9,6 +9,18 @@ type Event = Record<string, unknown> & { id: string; type: string; at: string; t
  * the columns it is found by, and every grant, ending, credential, decision and device has just its events.
  */
 export async function checkLedger(sql: Pool): Promise<void> {
+  const client = await sql.connect();
+  try {
+    // One snapshot for all that is compared: brokers go on recording meanwhile.
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    await checkSnapshot(client);
+  } finally {
+    await client.query('ROLLBACK');
+    client.release();
+  }
+}
+
+async function checkSnapshot(sql: PoolClient): Promise<void> {
   const { rows } = await sql.query<{ id: string; at: Date; type: string; tenant: string | null; bytes: Buffer }>(
     'SELECT id, at, type, tenant, bytes FROM audit_events',
   );
