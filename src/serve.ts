@@ -3,6 +3,8 @@ import type { AddressInfo } from 'node:net';
 import type { BrokerContext } from './broker/context.ts';
 import { createLiveLists, type LiveLists } from './broker/live-lists.ts';
 import { startKeyKeeper } from './broker/keep-keys.ts';
+import { ledgerSigner } from './broker/ledger-signer.ts';
+import { learnKeys } from './broker/rotate-keys.ts';
 import { createPeople } from './broker/people.ts';
 import { openPolicies, recordBundle, type Policies } from './broker/policies.ts';
 import { openHighWater, type HighWater } from './broker/high-water.ts';
@@ -92,12 +94,14 @@ async function start(
     longestWaitForVault,
     (reason) => log.warn({ error: reason }, 'waiting for the vault'),
   );
+  // INVARIANT: before anything is signed. What the vault has counts for the ledger only once it is known to be proved.
+  await learnKeys({ pool, keys });
   missing = 'policies';
   const policies = await openPolicies(config.policies, log);
   undo.push(() => policies.close());
 
   missing = 'ledger';
-  const signer = { origin, privateKeys: () => keys.ledger.published().map(({ privateKey }) => privateKey) };
+  const signer = ledgerSigner(origin, keys.ledger);
   const witnesses = openWitnesses({ ...witnessesOf(config), pool, signer, highWater, log });
   undo.push(() => witnesses.close());
   await witnesses.ask();

@@ -1,12 +1,11 @@
-import { generateKeyPairSync } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openHighWater } from '../../src/broker/high-water.ts';
 import { openLedger, type Ledger } from '../../src/broker/ledger.ts';
 import { openWitnesses } from '../../src/broker/witnesses.ts';
 import { openDirectoryVault } from '../../src/credentials/directory-vault.ts';
+import { freshKey, readLedgerKey } from '../../src/credentials/keys.ts';
 import { leafBytes } from '../../src/ledger/canonical.ts';
-import { formatVkey } from '../../src/ledger/vkey.ts';
 import { listenToLedger, locate } from '../../src/store/ledger.ts';
 import { openPool, type Pool } from '../../src/store/pool.ts';
 import { inTransaction, rows } from '../../src/store/transaction.ts';
@@ -88,8 +87,8 @@ process.once('message', (start: Start) => void serve(start));
 
 async function serve({ url, directory, cast }: Start): Promise<void> {
   const pool = openPool({ url, size: 24 });
-  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-  const signer = { origin, privateKeys: () => [privateKey] };
+  const key = readLedgerKey(origin, freshKey('ledger'));
+  const signer = { origin, privateKeys: () => [key] };
   const log = { warn: complain, error: complain };
   const highWater = await openHighWater({
     vault: await openDirectoryVault(join(directory, 'secrets')),
@@ -114,8 +113,7 @@ async function serve({ url, directory, cast }: Start): Promise<void> {
   process.once('disconnect', () => {
     void Promise.all([ledger.close(), witnesses.close(), listening.close()]).then(() => pool.end());
   });
-  const key = Buffer.from(publicKey.export({ format: 'jwk' }).x!, 'base64url');
-  answer({ vkey: formatVkey(origin, 'ed25519', key) });
+  answer({ vkey: key.vkey });
 }
 
 const orders: Readonly<Record<Order['what'], (writing: Writing, order: Order) => Promise<Answer>>> = {

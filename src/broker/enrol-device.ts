@@ -88,6 +88,16 @@ export async function enrolDevice(context: BrokerContext, tx: Tx, journal: Journ
   return (await findDevice(tx, id))!;
 }
 
+/**
+ * The ledger's key that a code vouches for. While one takes the place of another, codes that were made before are still
+ * about: such a device pins the old key, and follows.
+ */
+export function ledgerKeyOf({ issuer, keys }: BrokerContext, code: string): string {
+  const suffix = code.slice(code.lastIndexOf('-') + 1);
+  const meant = keys.ledger.published().find(({ vkey }) => enrolmentCodeSuffix(issuer, vkey) === suffix);
+  return meant?.vkey ?? keys.ledger.vkey;
+}
+
 /** What people call a device: its host name, else its serial number, else its id. */
 export function nameOf(facts: Readonly<Record<string, unknown>>, id: string): string {
   const name = [facts.hostname, facts.serial].find((each) => typeof each === 'string' && each.trim() !== '');

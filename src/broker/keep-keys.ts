@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { keyNames, rotatable, type KeyName } from '../credentials/keys.ts';
+import { keyNames, type KeyName } from '../credentials/keys.ts';
 import type { Rotation } from '../credentials/rotation.ts';
 import { LatchkeyError } from '../domain/errors.ts';
 import { findKeyChanges } from '../store/signing-keys.ts';
 import type { Log } from './context.ts';
+import type { Ledger } from './ledger.ts';
+import { createLedgerKeyProver } from './prove-ledger-key.ts';
 import { recordKeys } from './record-keys.ts';
 import { disableUnused, learnKeys, rotateKey, type KeysContext } from './rotate-keys.ts';
 import type { SharedClock } from './shared-clock.ts';
@@ -13,7 +15,7 @@ export interface KeyKeeper {
 }
 
 export interface KeyKeeperOptions {
-  readonly context: KeysContext & { readonly log: Log };
+  readonly context: KeysContext & { readonly log: Log; readonly ledger: Ledger };
   readonly clock: SharedClock;
   readonly rotation: Pick<Rotation, 'rotateAfter' | 'readEvery' | 'askEvery'>;
 }
@@ -50,6 +52,8 @@ export async function startKeyKeeper(options: KeyKeeperOptions): Promise<KeyKeep
       return false;
     }
   };
+
+  const prover = createLedgerKeyProver(context);
 
   const due = (): void => {
     readAt = performance.now() + readEvery * (0.8 + 0.4 * Math.random());
@@ -88,7 +92,8 @@ export async function startKeyKeeper(options: KeyKeeperOptions): Promise<KeyKeep
       await recordKeys(context, keys);
       await learnKeys(context);
     });
-    for (const name of rotatable) {
+    prover.poke((work) => attempt('the ledger’s next key could not be proved', work));
+    for (const name of keyNames) {
       await attempt(`the key \`${name}\` could not be rotated`, () => rotateWhatIsOld(name));
       await attempt(`the key \`${name}\` could not be tidied up`, () => disableUnused(context, name));
     }
@@ -116,6 +121,7 @@ export async function startKeyKeeper(options: KeyKeeperOptions): Promise<KeyKeep
       closed = true;
       clearTimeout(timer);
       await running;
+      await prover.close();
     },
   };
 }

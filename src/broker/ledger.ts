@@ -9,6 +9,7 @@ import { LedgerBehind, type HighWater } from './high-water.ts';
 import {
   batchSize,
   LedgerDamaged,
+  isSignedByAll,
   sequenceBatch,
   smallestBatch,
   type LedgerSigner,
@@ -35,9 +36,12 @@ export interface Ledger {
   /**
    * The receipt of an event that was committed, as soon as a checkpoint covers it that as many witnesses have cosigned
    * as are needed.
+   * @param cosigned by how many witnesses, when by more than are needed.
    * @throws unavailable when none does in time; the event stays, and a later call finds its receipt.
    */
-  receiptFor(event: EventId, bytes: Uint8Array): Promise<string>;
+  receiptFor(event: EventId, bytes: Uint8Array, cosigned?: number): Promise<string>;
+  /** How many witnesses are asked for each checkpoint. */
+  readonly witnesses: number;
   state(): Promise<LedgerState>;
   /** The newest checkpoint, with what witnesses have put under it until now; null before the first. */
   checkpoint(): Promise<string | null>;
@@ -169,12 +173,14 @@ export function openLedger(options: {
   const poke = (): void => {
     timer ??= setTimeout(start, gather);
   };
-  let signed = false;
+  /** The newest checkpoint as it was last looked at, for who has signed it. */
+  let signedAs: string | null = null;
+  const isSigned = (checkpoint: string | null): boolean => isSignedByAll(checkpoint, signer.privateKeys());
   const lookAround = async (): Promise<void> => {
     if (running || closed) return;
     try {
-      signed ||= (await findLedgerState(pool)).checkpoint !== null;
-      if (!signed || (await countWaiting(pool, 1)) > 0) start();
+      if (!isSigned(signedAs)) signedAs = (await findLedgerState(pool)).checkpoint;
+      if (!isSigned(signedAs) || (await countWaiting(pool, 1)) > 0) start();
     } catch (error) {
       complain(error);
     }
@@ -188,8 +194,8 @@ export function openLedger(options: {
   witnesses.onCosigned(wake);
 
   /** The checkpoint that a receipt for that position can be made of now, if there is one. */
-  const findCheckpoint = async ({ position, ...newest }: Place): Promise<Cosigned | null> => {
-    const { needed, keys } = witnesses;
+  const findCheckpoint = async ({ position, ...newest }: Place, needed: number): Promise<Cosigned | null> => {
+    const { keys } = witnesses;
     if (needed > 0) return findCosigned(pool, { position, witnesses: keys, needed });
     if (position >= newest.size) return null;
     return { ...newest, lines: keys.length > 0 ? await findCosignatures(pool, newest) : [] };
@@ -224,14 +230,16 @@ export function openLedger(options: {
       }
       if (waiting > mostWaiting) throw new LatchkeyError('unavailable', 'the ledger is behind', { retryAfter: 2 });
     },
-    async receiptFor(event, bytes) {
+    witnesses: witnesses.keys.length,
+    async receiptFor(event, bytes, cosigned = 0) {
+      const needed = Math.max(cosigned, witnesses.needed);
       const deadline = performance.now() + longestWait;
       let announced = waitFor(event);
       try {
         // What has just been committed is in no batch yet: it is announced sooner than it could be found.
         let place = timer || running ? null : await locate(pool, event);
         for (;;) {
-          const found = place && (await findCheckpoint(place));
+          const found = place && (await findCheckpoint(place, needed));
           if (place && found) return await makeReceipt(bytes, place.position, found);
           if (performance.now() > deadline || closed) {
             const missing = place ? 'witnesses have' : 'the ledger has';

@@ -1,4 +1,5 @@
 import type { KeyRing } from '../credentials/key-ring.ts';
+import type { KeyTimes } from '../domain/key-schedule.ts';
 import { keyNames, type BrokerKeys, type KeyName } from '../credentials/keys.ts';
 import { broker, rotationCauses, type RotationCause } from '../ledger/events.ts';
 import {
@@ -45,6 +46,7 @@ export async function recordKeys(context: CommandContext, keys: BrokerKeys): Pro
             to: id,
             cause: causeOf(cause),
             withdrawn: cause === 'compromised' ? gone.splice(0) : [],
+            ...(name === 'ledger' && { until: endOf(at, keys.ledger.times) }),
           });
         const row = { name, version, key: id, recordedAt: at, event: event?.id ?? null };
         await insertSigningKey(tx, row);
@@ -52,6 +54,14 @@ export async function recordKeys(context: CommandContext, keys: BrokerKeys): Pro
       }
     }
   });
+}
+
+/**
+ * Until when a key of the ledger counts by itself once its successor is written down. The broker lets it sign a little
+ * longer, from the moment when the successor is proved.
+ */
+function endOf(at: Date, { lead, overlap }: KeyTimes): string {
+  return new Date(at.getTime() + lead + overlap).toISOString();
 }
 
 type Loaded = ReturnType<KeyRing<unknown>['versions']>[number];

@@ -5,7 +5,7 @@ import { LatchkeyError } from '../domain/errors.ts';
 import { endKeyTurn, findSigningKeys, takeKeyTurn, type SigningKey } from '../store/signing-keys.ts';
 import type { Known } from '../credentials/key-ring.ts';
 import type { CommandContext } from './command.ts';
-import { recordKeys } from './record-keys.ts';
+import { recordKeys, recovering } from './record-keys.ts';
 
 /** What is needed to look after keys. */
 export type KeysContext = CommandContext & {
@@ -47,6 +47,7 @@ function knownOf(name: KeyName, rows: readonly SigningKey[]): Known {
  * @throws conflict when one is on its way already, or somebody else is at it.
  */
 export async function rotateKey(context: KeysContext, name: KeyName, cause: 'age' | 'operator'): Promise<void> {
+  await learnKeys(context);
   requireNoneOnItsWay(name, context.keys[name]);
   if (!(await takeKeyTurn(context.pool, name, turn))) {
     throw new LatchkeyError('conflict', `somebody else is rotating \`${name}\`; look again in a minute`);
@@ -101,7 +102,10 @@ export async function disableUnused(
 }
 
 function requireNoneOnItsWay(name: KeyName, ring: KeyRing<unknown>): void {
-  const next = ring.versions().find(({ state, key }) => key !== null && (state === 'waiting' || state === 'not-yet'));
+  const next = ring
+    .versions()
+    .filter(({ cause }) => cause !== recovering)
+    .find(({ state, key }) => key !== null && (state === 'waiting' || state === 'not-yet'));
   if (!next) return;
   const at = ring.signsNext();
   const when = at === null ? 'soon' : `from ${new Date(at).toISOString()} on`;

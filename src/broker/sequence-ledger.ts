@@ -1,8 +1,9 @@
-import type { KeyObject } from 'node:crypto';
+import type { LedgerKey } from '../credentials/keys.ts';
 import type { EventId } from '../domain/ids.ts';
 import { signCheckpoint } from '../ledger/checkpoint.ts';
 import { CompactRange } from '../ledger/compact-range.ts';
 import { leafHash, sameHash } from '../ledger/merkle.ts';
+import { parseNote } from '../ledger/note.ts';
 import { growTiles } from '../ledger/tile-growth.ts';
 import {
   growTiles as writeTiles,
@@ -19,8 +20,11 @@ import { inTransaction, type Tx } from '../store/transaction.ts';
 
 export interface LedgerSigner {
   readonly origin: string;
-  /** Those that sign now: two while one takes the place of the other. */
-  readonly privateKeys: () => readonly KeyObject[];
+  /**
+   * Those that sign now: two while one takes the place of the other.
+   * @throws unavailable when one that has taken over is not at hand.
+   */
+  readonly privateKeys: () => readonly LedgerKey[];
 }
 
 /** The tree as it is after a batch. */
@@ -65,18 +69,30 @@ export function sequenceBatch(
     const state = await lockLedgerState(tx);
     if (!state) return null;
     check(state);
+    const keys = signer.privateKeys();
     const waiting = await placeWaiting(tx, state.size, most);
-    if (waiting.length === 0 && state.checkpoint !== null) return null;
+    // A key that has just been proved signs the tree as it is: whoever knows no other must not wait for the next event.
+    if (waiting.length === 0 && isSignedByAll(state.checkpoint, keys)) return null;
     const range = CompactRange.from(state.size, state.edge);
     if (!sameHash(range.root(), state.root))
       throw new LedgerDamaged('the right edge of the tree is not that of its root');
     if (waiting.length > 0) writeTiles(tx, growTiles(range, await readBack(tx, state.size, waiting)));
     const root = Buffer.from(range.root());
-    const checkpoint = signCheckpoint({ origin: signer.origin, size: range.size, root }, ...signer.privateKeys());
+    const checkpoint = signCheckpoint(
+      { origin: signer.origin, size: range.size, root },
+      ...keys.map(({ privateKey }) => privateKey),
+    );
     saveLedgerState(tx, { size: range.size, root, edge: range.toBytes(), checkpoint });
     const positions = new Map(waiting.map(({ event }, place) => [event, state.size + place]));
     return { size: range.size, root, added: waiting.length, checkpoint, positions };
   });
+}
+
+/** True when a checkpoint bears the signature of each of these keys, as far as its lines say. */
+export function isSignedByAll(checkpoint: string | null, keys: readonly LedgerKey[]): boolean {
+  if (checkpoint === null) return false;
+  const { signatures } = parseNote(checkpoint);
+  return keys.every(({ vkey }) => signatures.some(({ name, id }) => vkey.startsWith(`${name}+${id}+`)));
 }
 
 /**

@@ -201,7 +201,12 @@ export function openWitnesses(options: {
       const { size, root, checkpoint } = await findLedgerState(pool);
       if (highWater.behind()) return;
       // An empty tree is the beginning of every other, so to sign it commits to nothing.
-      const signed = checkpoint ?? signCheckpoint({ origin: signer.origin, size, root }, ...signer.privateKeys());
+      const signed =
+        checkpoint ??
+        signCheckpoint(
+          { origin: signer.origin, size, root },
+          ...signer.privateKeys().map(({ privateKey }) => privateKey),
+        );
       target = { size, checkpoint: signed, since: performance.now(), answered: new Set(), cosigned: 0 };
       askFor(target);
       const limit = new AbortController();

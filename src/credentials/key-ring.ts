@@ -46,6 +46,11 @@ export interface KeyRing<K> {
   published(): readonly K[];
   /** All versions as last loaded, oldest first. */
   versions(): readonly (LoadedKey<K> & { readonly state: KeyState | 'not-yet' })[];
+  /**
+   * True when the last version that is known to count from a moment on has taken over by now, and cannot be used here:
+   * what the others sign alone may soon count no more, or does already.
+   */
+  isBehind(): boolean;
   /** When the one that waits begins to sign (milliseconds since the epoch); null when none waits. */
   signsNext(): number | null;
   /** Reads the vault again. What was loaded stays when that fails. @throws when the vault cannot be asked. */
@@ -140,6 +145,11 @@ export function createKeyRing<K>(options: KeyRingOptions<K>): KeyRing<K> {
     versions() {
       const { states } = current().schedule;
       return loaded.map((each) => ({ ...each, state: states.get(each.version) ?? 'not-yet' }));
+    },
+    isBehind() {
+      const [version, last] = [...known.versions].findLast(([, { since }]) => typeof since === 'number') ?? [];
+      if (!last || (last.since as number) + times.lead > now()) return false;
+      return last.withdrawn || !loaded.some((each) => each.version === version && each.key !== null);
     },
     signsNext: () => current().schedule.signsNext,
     async load() {

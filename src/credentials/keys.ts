@@ -14,8 +14,6 @@ export const signableTypes = {
 export type SignerName = keyof typeof signableTypes;
 export const keyNames = ['credential', 'statement', 'ledger'] as const;
 export type KeyName = (typeof keyNames)[number];
-/** Those that are rotated by their age. */
-export const rotatable: readonly KeyName[] = ['credential', 'statement'];
 
 /** An ES256 key of the broker's. `kid` is its RFC 7638 thumbprint. */
 export interface Signer {

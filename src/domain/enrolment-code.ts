@@ -4,11 +4,12 @@ const alphabet = 'abcdefghijkmnpqrstuvwxyz23456789';
 
 /**
  * What an enrolment code ends in, after its last hyphen: the first 80 bits of SHA-256 over the issuer, a newline and the
- * ledger's verifier key, in base32. Whoever carries the code to a device carries with it whom the device is to trust
- * (contract §5).
+ * ledger's verifier key, in base32; where there is a recovery key, a newline and that key too. Whoever carries the code
+ * to a device carries with it whom the device is to trust (contract §5).
  */
-export function enrolmentCodeSuffix(issuer: string, ledgerKey: string): string {
-  return base32(createHash('sha256').update(`${issuer}\n${ledgerKey}`).digest().subarray(0, 10));
+export function enrolmentCodeSuffix(issuer: string, ledgerKey: string, recoveryKey: string | null = null): string {
+  const trusted = [issuer, ledgerKey, ...(recoveryKey === null ? [] : [recoveryKey])].join('\n');
+  return base32(createHash('sha256').update(trusted).digest().subarray(0, 10));
 }
 
 /** Base32 in letters and digits that cannot be taken for one another when read out. */

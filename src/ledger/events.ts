@@ -135,6 +135,10 @@ export type Fact =
       readonly cause: RotationCause;
       /** Keys that were taken out of use at once, because they leaked. */
       readonly withdrawn: readonly string[];
+      /** Of the ledger's key: from then on, what `from` alone has signed counts no more. */
+      readonly until?: string;
+      /** Of one that was recovered: what the recovery key has signed, whole. */
+      readonly statement?: string;
     }
   | {
       readonly type: 'review.completed';

@@ -43,7 +43,7 @@ export async function findCosigned(
   );
 }
 
-/** What witnesses have put under this very checkpoint. */
+/** What witnesses have put under this checkpoint, whoever else has signed it since. */
 export async function findCosignatures(
   runner: Runner,
   { size, checkpoint }: { readonly size: number; readonly checkpoint: string },
@@ -51,7 +51,8 @@ export async function findCosignatures(
   const found = await rows<{ line: string }>(
     runner,
     'find-cosignatures',
-    'SELECT line FROM ledger_cosignatures WHERE size = $1 AND checkpoint = $2 ORDER BY witness',
+    `SELECT line FROM ledger_cosignatures WHERE size = $1
+       AND split_part(checkpoint, E'\n\n', 1) = split_part($2, E'\n\n', 1) ORDER BY witness`,
     [size, checkpoint],
   );
   return found.map(({ line }) => line);

@@ -76,6 +76,22 @@ export async function proveSigningKey(runner: Runner, name: string, version: str
   );
 }
 
+/** The next version of a key that its forerunner has not proved yet, with the bytes of its event; null when there is none. */
+export async function findUnproved(
+  runner: Runner,
+  name: string,
+): Promise<(SigningKey & { readonly event: EventId; readonly bytes: Buffer }) | null> {
+  return row(
+    runner,
+    'find-unproved-key',
+    `SELECT k.name, k.version, k.key, k.recorded_at AS "recordedAt", k.event, k.proof, k.proved_at AS "provedAt",
+       k.withdrawn_at AS "withdrawnAt", a.bytes
+     FROM signing_keys k JOIN audit_events a ON a.id = k.event AND a.at = k.recorded_at
+     WHERE k.name = $1 AND k.proof IS NULL AND k.withdrawn_at IS NULL ORDER BY k.recorded_at, k.version LIMIT 1`,
+    [name],
+  );
+}
+
 /**
  * Takes the turn to make the next version of a key, for as long as it lasts (seconds) or until it is given back.
  * @returns false while somebody else has it.

@@ -56,7 +56,8 @@ test('a second rotation is refused while the first is on its way, whoever asks',
     }
     for (const index of [0, 1]) await until(() => statesOf(index, 'statement').join() === 'signing,waiting');
     const [event, ...more] = await rotations('statement');
-    const [before, next] = (await desks[0]!.list()).filter(({ name }) => name === 'statement');
+    const first = desks[outcomes.findIndex(({ status }) => status === 'fulfilled')]!;
+    const [before, next] = (await first.list()).filter(({ name }) => name === 'statement');
     assert.deepEqual([event.from, event.to, event.cause, event.withdrawn], [before!.key, next!.key, 'operator', []]);
     assert.deepEqual(more, []);
     await assert.rejects(desks[1]!.rotate('no-such', false), /there is no key `no-such`, only `credential`/);
@@ -163,10 +164,10 @@ test('a key that is older than its age is rotated, once among all brokers, and s
       aged.brokers.flatMap(
         ({
           context: {
-            keys: { credential, statement },
+            keys: { credential, statement, ledger },
           },
         }) =>
-          [credential, statement].map((ring) =>
+          [credential, statement, ledger].map((ring) =>
             ring
               .versions()
               .map(({ state }) => state)
@@ -181,7 +182,11 @@ test('a key that is older than its age is rotated, once among all brokers, and s
       states().join(' '),
     );
     const events = (await aged.events('key.rotated')) as { key: string; cause: string }[];
-    assert.deepEqual(events.map(({ key, cause }) => `${key} ${cause}`).toSorted(), ['credential age', 'statement age']);
+    assert.deepEqual(events.map(({ key, cause }) => `${key} ${cause}`).toSorted(), [
+      'credential age',
+      'ledger age',
+      'statement age',
+    ]);
     await aged.checkLedger();
   } finally {
     await aged.stop();

@@ -283,6 +283,7 @@ const rows: readonly Row[] = [
   { route: 'GET /v1/ledger/entries', contoso: all(403, { 200: ['aud', ...customers] }) },
   { route: 'GET /v1/ledger/proof', query: '?index=0&size=1', contoso: open },
   { route: 'GET /v1/ledger/consistency', query: '?from=1&to=1', contoso: open },
+  { route: 'GET /v1/ledger/keys', contoso: open },
 
   { route: 'GET /livez', contoso: open },
   { route: 'GET /readyz', contoso: open },

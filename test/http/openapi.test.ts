@@ -128,6 +128,7 @@ describe('every operation', () => {
       'GET /ledger/checkpoint',
       'GET /ledger/tile/{path}',
       'GET /v1/ledger/consistency',
+      'GET /v1/ledger/keys',
       'GET /v1/ledger/proof',
       'GET /livez',
       'GET /openapi.json',
@@ -242,7 +243,14 @@ test('what is really answered in the course of the main job is as documented', a
   };
   const { contoso } = broker;
   const [device] = contoso.devices;
-  for (const path of ['/livez', '/readyz', '/.well-known/jwks.json', '/v1/sign-in', '/openapi.json']) {
+  for (const path of [
+    '/livez',
+    '/readyz',
+    '/.well-known/jwks.json',
+    '/v1/ledger/keys',
+    '/v1/sign-in',
+    '/openapi.json',
+  ]) {
     await call(null, 'GET', path);
   }
   for (const path of ['/v1/me', '/v1/profiles', '/v1/notices', '/v1/alarms', '/v1/policies', '/v1/tenants']) {

@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import { changeTenant } from '../../broker/administer.ts';
 import { runCommand } from '../../broker/command.ts';
-import { enrolDevice, makeEnrolmentCode } from '../../broker/enrol-device.ts';
+import { enrolDevice, ledgerKeyOf, makeEnrolmentCode } from '../../broker/enrol-device.ts';
 import { maySee, requireVisible, tenantsInList } from '../../broker/see.ts';
 import { unenrolDevice } from '../../broker/unenrol-device.ts';
 import { LatchkeyError } from '../../domain/errors.ts';
@@ -162,7 +162,7 @@ export function deviceRoutes(context: HttpContext): Route[] {
             ...showDevice(device),
             issuer: broker.issuer,
             jwksUri: `${broker.issuer}/.well-known/jwks.json`,
-            ledgerKey: broker.keys.ledger.vkey,
+            ledgerKey: ledgerKeyOf(broker, body.code),
           },
           headers: { Location: `/v1/devices/${device.id}` },
         };

@@ -3,6 +3,7 @@ import type { Route } from '../route.ts';
 import { agentRoutes } from './agents.ts';
 import { deviceRoutes } from './devices.ts';
 import { grantRoutes } from './grants.ts';
+import { ledgerKeysRoutes } from './ledger-keys.ts';
 import { ledgerRoutes } from './ledger.ts';
 import { peopleRoutes } from './people.ts';
 import { requestRoutes } from './requests.ts';
@@ -16,6 +17,7 @@ export function apiRoutes(context: HttpContext): readonly Route[] {
     ...grantRoutes(context),
     ...sessionRoutes(context),
     ...ledgerRoutes(context),
+    ...ledgerKeysRoutes(context),
     ...peopleRoutes(context),
     ...deviceRoutes(context),
     ...agentRoutes(context),

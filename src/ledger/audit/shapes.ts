@@ -6,8 +6,11 @@ type Check = (value: unknown) => boolean;
 interface Member {
   readonly name: string;
   readonly check: Check;
+  readonly optional?: boolean;
 }
 type Members<T> = { readonly [M in Exclude<keyof FactOf<T>, 'type'>]-?: Check };
+/** Members that only some events of a type have. */
+const optional = new Set(['key.rotated until', 'key.rotated statement']);
 
 const anyId = /^(?!per_)[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 const personInside = /per_[0-7][0-9a-hjkmnp-tv-z]{25}/;
@@ -148,6 +151,8 @@ const facts: { readonly [T in Fact['type']]: Members<T> } = {
     to: keyName,
     cause: oneOf(...rotationCauses),
     withdrawn: list(keyName),
+    until: time,
+    statement: text,
   },
   'review.completed': {
     grant: id('grant'),
@@ -178,7 +183,13 @@ const everyEvent: Readonly<Record<string, Check>> = {
 };
 
 const shapes = new Map<string, readonly Member[]>(
-  Object.entries(facts).map(([type, members]) => [type, inOrder({ ...everyEvent, ...members })]),
+  Object.entries(facts).map(([type, members]) => [
+    type,
+    inOrder({ ...everyEvent, ...members }).map((member) => ({
+      ...member,
+      optional: optional.has(`${type} ${member.name}`),
+    })),
+  ]),
 );
 const base = inOrder(everyEvent);
 
@@ -201,6 +212,7 @@ export function shapeOf(event: Readonly<Record<string, unknown>>): Shaped {
   const members = shape ?? base;
   let next = 0;
   for (const name in event) {
+    while (members[next]?.optional === true && members[next]?.name !== name) next++;
     const member = members[next];
     if (member?.name === name) {
       if (!member.check(event[name])) return { known, wrong: name };
@@ -210,5 +222,5 @@ export function shapeOf(event: Readonly<Record<string, unknown>>): Shaped {
       return { known, wrong: member !== undefined && member.name < name ? member.name : name };
     }
   }
-  return { known, wrong: members[next]?.name ?? null };
+  return { known, wrong: members.slice(next).find((member) => !member.optional)?.name ?? null };
 }
