@@ -7,6 +7,7 @@ import {
   createSignIn,
   createVerifier,
   openDoor,
+  openOutbox,
   watchLiveGrants,
   type Action,
   type LiveGrants,
@@ -66,7 +67,7 @@ async function startAgent(fleet: Fleet, { id: device, jwk, hasDoor }: FleetDevic
   const signIn = createSignIn({ issuer, device, key, now });
   agents.push(liveGrants);
   if (hasDoor) {
-    const reporter = createReporter({ issuer, device, key, signIn, now });
+    const reporter = createReporter({ issuer, device, key, signIn, now, outbox: openOutbox(null) });
     const sessions = createSessions({ liveGrants, reporter });
     const verifier = createVerifier({ issuer, device, tenant, keys, liveGrants, ledgerKey });
     const actions = new Map([['device.inspect', untilCutOff]]);

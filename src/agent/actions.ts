@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import type { InputMistake } from '../domain/errors.ts';
 import { startOutput } from './action-output.ts';
-import { commitToArguments, type ActionArguments } from './device-events.ts';
+import { commitToArguments, durationIn, type ActionArguments } from './device-events.ts';
 import type { ActionDescription } from './describe-action.ts';
 import { DoorError } from './door-http.ts';
 import type { Reporter } from './report.ts';
@@ -95,9 +95,10 @@ export interface ActionCall {
 }
 
 /**
- * Runs an action in its session and streams its output; reports it once it has settled. The last line is its exit code,
- * or why the session ended.
- * @throws DoorError `conflict` when the session's one action is already running.
+ * Runs an action in its session and streams its output; reports it once it has settled. It begins only once it is on the
+ * disk that it will be told of. The last line is its exit code, or why the session ended.
+ * @throws DoorError `conflict` when the session's one action is already running; `unavailable` when there is no room to
+ *   write it down.
  */
 export async function performAction(call: ActionCall): Promise<void> {
   const held = call.session.hold(() => run(call));
@@ -106,11 +107,18 @@ export async function performAction(call: ActionCall): Promise<void> {
 }
 
 async function run({ session, scope, perform, args, response, reporter, log }: ActionCall): Promise<void> {
+  const commitment = commitToArguments(args);
+  const about = { session: session.id, grant: session.grant, scope, args: commitment?.commitment ?? null };
+  const unfinished = { type: 'action.performed', ...about, exit: null, durationMs: 0, bytes: 0 } as const;
+  const promised = await reporter.promise(unfinished);
+  if (commitment) log('the arguments of an action can be opened', { event: promised.id, salt: commitment.salt });
   const began = performance.now();
   const output = startOutput(response);
   const signal = AbortSignal.any([session.signal, output.gone]);
   const cutOff = () => output.finish({ ended: String(session.signal.reason) });
   session.signal.addEventListener('abort', cutOff, { once: true });
+  // It may have ended while that was written down.
+  if (session.signal.aborted) cutOff();
   const context: ActionContext = {
     scope,
     session,
@@ -118,34 +126,29 @@ async function run({ session, scope, perform, args, response, reporter, log }: A
     stdout: (data) => output.write('stdout', data),
     stderr: (data) => output.write('stderr', data),
   };
-  const exit = await settle(perform(context), signal, async (error) => {
-    log('an action failed', { scope, why: error instanceof Error ? error.message : 'unknown' });
-    await output.write('stderr', `\`${scope}\` failed; the log of the device's agent says why\n`);
-  });
+  const exit = await settle(
+    () => perform(context),
+    signal,
+    async (error) => {
+      log('an action failed', { scope, why: error instanceof Error ? error.message : 'unknown' });
+      await output.write('stderr', `\`${scope}\` failed; the log of the device's agent says why\n`);
+    },
+  );
   session.signal.removeEventListener('abort', cutOff);
+  const durationMs = durationIn(performance.now() - began);
+  await promised.keep({ ...unfinished, exit, durationMs, bytes: output.bytes() });
   if (exit !== null) output.finish({ exit });
-  const commitment = commitToArguments(args);
-  const event = reporter.report({
-    type: 'action.performed',
-    session: session.id,
-    grant: session.grant,
-    scope,
-    exit,
-    durationMs: Math.round(performance.now() - began),
-    bytes: output.bytes(),
-    args: commitment?.commitment ?? null,
-  });
-  if (commitment) log('the arguments of an action can be opened', { event, salt: commitment.salt });
 }
 
 /** The exit code; 1 of an action that threw; null of one that was cut off, whatever it made of that. */
 async function settle(
-  work: Promise<number>,
+  work: () => Promise<number>,
   signal: AbortSignal,
   failed: (error: unknown) => Promise<void>,
 ): Promise<number | null> {
+  if (signal.aborted) return null;
   try {
-    const exit = await work;
+    const exit = await work();
     return signal.aborted ? null : exit;
   } catch (error) {
     if (signal.aborted) return null;

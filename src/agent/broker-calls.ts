@@ -5,11 +5,20 @@ export class BrokerError extends Error {
   readonly status: number | null;
   /** Milliseconds that the broker asks to wait before the next try. */
   readonly retryAfter: number | null;
+  /** The `type` of the problem details (RFC 9457) that it answered with; null when it gave none. */
+  readonly problem: string | null;
 
-  constructor(message: string, status: number | null, retryAfter: number | null = null, cause?: unknown) {
+  constructor(
+    message: string,
+    status: number | null,
+    retryAfter: number | null = null,
+    cause?: unknown,
+    problem: string | null = null,
+  ) {
     super(message, { cause });
     this.status = status;
     this.retryAfter = retryAfter;
+    this.problem = problem;
   }
 }
 
@@ -19,6 +28,8 @@ export interface BrokerCall {
   /** Sent as JSON. */
   readonly json?: unknown;
   readonly form?: Readonly<Record<string, string>>;
+  /** The one status that means success; any of 200 to 299 when not given. */
+  readonly success?: number;
   /** Milliseconds for the whole call, 5,000 when not given. */
   readonly timeout?: number;
   /** The longest answer that is read, in bytes; 64 KiB when not given. */
@@ -63,6 +74,9 @@ export async function fetchText(url: string, call: BrokerCall = {}): Promise<str
   const response = await openBroker(url, { ...call, signal });
   const text = await readBounded(response, call.maxBytes ?? 65_536);
   if (!response.ok) throw refusedBy(response, text);
+  if (call.success !== undefined && response.status !== call.success) {
+    throw new BrokerError(`\`${new URL(url).pathname}\` was answered with ${response.status}`, response.status);
+  }
   return text;
 }
 
@@ -85,8 +99,9 @@ export async function openBroker(url: string, call: BrokerCall): Promise<Respons
 /** Turns an answer that is no success into an error with the broker's own detail. */
 export function refusedBy(response: Response, text: string): BrokerError {
   const wait = Number(response.headers.get('retry-after') ?? Number.NaN);
-  const detail = detailOf(text) ?? `the broker answered ${response.status}`;
-  return new BrokerError(detail, response.status, Number.isFinite(wait) ? wait * 1_000 : null);
+  const { detail, problem } = problemIn(text);
+  const message = detail ?? `the broker answered ${response.status}`;
+  return new BrokerError(message, response.status, Number.isFinite(wait) ? wait * 1_000 : null, undefined, problem);
 }
 
 /** Reads a body of at most that many bytes. @throws BrokerError when there is more. */
@@ -106,12 +121,15 @@ export async function readBounded(response: Response, maxBytes: number): Promise
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function detailOf(text: string): string | null {
+function problemIn(text: string): { readonly detail: string | null; readonly problem: string | null } {
   try {
-    const { detail, error_description: description, error } = JSON.parse(text) as Record<string, unknown>;
+    const { detail, error_description: description, error, type } = JSON.parse(text) as Record<string, unknown>;
     const found = [detail, description, error].find((part) => typeof part === 'string');
-    return found === undefined ? null : found.slice(0, 500);
+    return {
+      detail: found === undefined ? null : found.slice(0, 500),
+      problem: typeof type === 'string' ? type.slice(0, 200) : null,
+    };
   } catch {
-    return null;
+    return { detail: null, problem: null };
   }
 }

@@ -1,6 +1,25 @@
 import { createHash, randomBytes } from 'node:crypto';
 
+import type { DeviceEvent } from '../domain/device-event.ts';
+
 export type { DeviceEvent, EndCause } from '../domain/device-event.ts';
+
+/** What the broker takes for a duration: a device may have been off for longer. */
+const longestMs = 2_147_483_647;
+
+/** Milliseconds, whole, and no more than an event has room for. */
+export function durationIn(ms: number): number {
+  return Math.min(longestMs, Math.max(0, Math.round(ms)));
+}
+
+/**
+ * What is told of something that was going on when the agent died.
+ * @param begunMs since it began. @param deadMs since the agent was last known to live.
+ */
+export function cutOffByDeath(event: DeviceEvent, begunMs: number, deadMs: number): DeviceEvent {
+  if (event.type === 'action.performed') return { ...event, durationMs: durationIn(begunMs) };
+  return event.type === 'session.ended' ? { ...event, lagMs: durationIn(deadMs) } : event;
+}
 
 /** The arguments of an action, by name. */
 export type ActionArguments = Readonly<Record<string, string | number | boolean>>;

@@ -44,7 +44,8 @@ export type { DemandedWitnesses, LedgerPlace, ReceiptOptions } from './receipts.
 // What is live, and what is told of it.
 export { createLiveGrants, type LiveGrants, type LiveGrantsOptions } from './live-grants.ts';
 export { StatementError, type HighWater, type LiveGrant, type LiveList } from './live-grants-statement.ts';
-export { createReporter, type Reporter, type ReporterOptions } from './report.ts';
+export { createReporter, type Promised, type Reporter, type ReporterOptions } from './report.ts';
+export { openOutbox, type Change, type Outbox, type OutboxSize, type Owed, type Waiting } from './outbox.ts';
 export { machineClocks, mark, type Clocks, type Mark } from './elapsed.ts';
 export type { ActionArguments, DeviceEvent, EndCause } from './device-events.ts';
 export { createReplayCache, type ReplayCache, type UseOnce } from './replay-cache.ts';

@@ -15,20 +15,20 @@ export interface Doorkeeper {
 /**
  * Opens a session for whoever presents a credential at a door of your own. Resolves only if the credential, the proof of
  * its key, its receipt and its live grant hold at this very moment (contract §8), with what the broker is told of it
- * already queued. From then on the session ends by itself: its `signal` is aborted, with the cause, at the millisecond at
+ * already on the disk. From then on the session ends by itself: its `signal` is aborted, with the cause, at the millisecond at
  * which its credential runs out unrenewed, its grant ends, the live grants are too old, or a list comes without its
  * grant. Run what it is for in `session.hold`, so that it counts as ended only once that is gone.
  *
  * A proof is used up by the call, whatever its outcome. A refusal that is about somebody is reported before it is thrown.
  * @throws Refusal with the first code of contract §8 that applies.
- * @throws DoorError `unavailable` when there are as many sessions, or as much waits to be reported, as the device takes.
+ * @throws DoorError `unavailable` when there are as many sessions, or as much waits to be reported, as the device takes,
+ *   or its disk is full.
  */
 export function openSession(doorkeeper: Doorkeeper, presented: Presented): Promise<Session> {
   const { verifier, sessions, reporter } = doorkeeper;
   return reportingRefusals(reporter, async () => {
     const verified = await verifier.verifyCredential(presented);
-    if (!reporter.hasRoom()) throw new DoorError('unavailable', 'the device has too much to report to begin anything');
-    const session = sessions.open(verified);
+    const session = await sessions.open(verified);
     if (!session) {
       throw new DoorError('unavailable', 'the device has as many sessions as it takes, or as one grant may have');
     }
@@ -45,7 +45,8 @@ export async function reportingRefusals<T>(reporter: Reporter, work: () => Promi
     // What nobody could be named for is only counted: a stranger must not be able to fill the ledger.
     if (error instanceof Refusal && error.subject !== null && reporter.hasRoom()) {
       const { grant, person } = error.subject;
-      reporter.report({ type: 'session.refused', code: error.code, grant, person });
+      // One that cannot be written is counted like those about nobody; it is no less refused.
+      await reporter.report({ type: 'session.refused', code: error.code, grant, person }).catch(() => undefined);
     }
     throw error;
   }

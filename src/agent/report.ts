@@ -1,21 +1,52 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { newId, type DeviceId, type EventId } from '../domain/ids.ts';
-import { BrokerError, callBroker } from './broker-calls.ts';
-import type { DeviceEvent } from './device-events.ts';
+import { newId, type DeviceId, type EventId, type SessionId } from '../domain/ids.ts';
+import { callBroker } from './broker-calls.ts';
+import { cutOffByDeath, type DeviceEvent } from './device-events.ts';
+import { DoorError } from './door-http.ts';
 import type { DeviceKey } from './keys.ts';
+import type { Change, Outbox, Owed, Waiting } from './outbox.ts';
+import { createPatientOutbox } from './patient-outbox.ts';
+import { createEventSender } from './send-events.ts';
 import type { SignIn } from './sign-in.ts';
 import { withToken } from './watch-live-grants.ts';
 
-/** Tells the broker what happened at the door. */
+/** Something that was begun, and whose end the device has bound itself to tell. */
+export interface Promised {
+  /** Of the event that will tell of it, whoever tells it: the ledger takes an id once. */
+  readonly id: EventId;
+  /**
+   * Tells how it ended. Never fails: what a full disk does not take is kept in memory, sent from there, and written as
+   * soon as it can be. If the agent dies before, what was promised is told, under the same id.
+   */
+  keep(event: DeviceEvent): Promise<void>;
+}
+
+/**
+ * Tells the broker what happened at the door: each event once and in order, however often the agent or the broker is
+ * stopped in between. What is to be told is on the disk before it is let happen.
+ */
 export interface Reporter {
   /**
-   * Takes an event to be signed and sent, in order, until the broker has it: a repeat carries the same `jti`, so it
-   * counts once. Never waits. Returns the event's id.
+   * Takes an event to be sent. Resolves with its id once it is on the disk.
+   * @throws DoorError `unavailable` when it cannot be written, and so will not be told.
    */
-  report(event: DeviceEvent): EventId;
-  /** False when so much waits to be sent that nothing should be begun that would have to be reported. */
+  report(event: DeviceEvent): Promise<EventId>;
+  /**
+   * Call before something is begun that has to be told of when it ends. Resolves once it is on the disk that `last` is to
+   * be told if the agent dies before the promise is kept; `first`, if there is one, is taken to be sent in the same step.
+   * @throws DoorError `unavailable` when that cannot be written, or too much waits: then nothing may be begun.
+   */
+  promise(last: DeviceEvent, first?: DeviceEvent): Promise<Promised>;
+  /** False when so much waits to be sent, or the disk is so full, that nothing may be begun. */
   hasRoom(): boolean;
-  /** Sends what is left, for at most that many milliseconds, and stops. */
+  /**
+   * Tells of what an agent before this one had promised when it died: what was begun last first. What `isStillOn` stays
+   * promised until the next start. Call it before anything new is promised.
+   * @param aliveAt when that agent was last known to live, in milliseconds since the epoch; null when nobody knows.
+   */
+  recover(aliveAt: number | null, isStillOn?: (session: SessionId) => boolean): Promise<void>;
+  /** Now is a better moment than any: what waits for its next try is tried at once. */
+  hurry(): void;
+  /** Sends what is left, for at most that many milliseconds, stops, and closes the outbox. */
   stop(graceMs: number): Promise<void>;
 }
 
@@ -24,85 +55,90 @@ export interface ReporterOptions {
   readonly device: DeviceId;
   readonly key: DeviceKey;
   readonly signIn: SignIn;
+  readonly outbox: Outbox;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly log?: (message: string, details?: Readonly<Record<string, unknown>>) => void;
-  /** How many events may wait before `hasRoom` says no. */
+  /** How many events, and how many bytes of them, may wait or be promised before `hasRoom` says no. */
   readonly capacity?: number;
+  readonly capacityBytes?: number;
 }
 
-interface Waiting {
-  readonly id: EventId;
-  readonly type: DeviceEvent['type'];
-  /** Signed once, so that every repeat is the same text. */
-  readonly statement: Promise<string>;
-}
-
-const batchSize = 50;
-const longestPauseMs = 10_000;
-/** What the broker will answer again, however often it is asked. */
-const hopeless = new Set([400, 403, 409, 413, 422]);
-
-/** A reporter with a queue in memory. */
+/** A reporter on an outbox, which it closes when it stops. */
 export function createReporter(options: ReporterOptions): Reporter {
-  const { issuer, device, key, signIn, now, log = () => undefined, capacity = 10_000 } = options;
-  const waiting: Waiting[] = [];
-  const stopping = new AbortController();
-  let sending: Promise<void> | null = null;
-  let failures = 0;
+  const { issuer, device, key, signIn, outbox, now, log = () => undefined } = options;
+  const { capacity = 10_000, capacityBytes = 16_777_216 } = options;
+  const patient = createPatientOutbox(outbox, log);
+  const sender = createEventSender({ from: patient, post, log });
+  if (outbox.size().events > 0) sender.poke();
 
-  function sign(id: EventId, event: DeviceEvent): Promise<string> {
-    const time = now();
-    const about = { iss: device, aud: issuer, jti: id, iat: Math.floor(time / 1_000) };
-    return key.sign('latchkey-event+jwt', { ...about, ...event, at: new Date(time).toISOString() });
-  }
-
-  async function post(batch: readonly Waiting[]): Promise<void> {
-    const events = await Promise.all(batch.map(({ statement }) => statement));
-    const call = { method: 'POST', json: { events }, signal: stopping.signal } as const;
+  async function post(waiting: readonly Waiting[], signal: AbortSignal): Promise<void> {
+    const events = waiting.map(({ statement }) => statement);
+    // Only 204 says that all are in the ledger: what else answers, such as a proxy, may have dropped them.
+    const call = { method: 'POST', json: { events }, success: 204, signal } as const;
     await withToken(signIn, (bearer) => callBroker(`${issuer}/v1/agent/events`, { ...call, bearer }));
   }
 
-  /** An event that the broker will never take must not hold up those behind it, so a batch with one goes singly. */
-  async function sendBatch(batch: readonly Waiting[]): Promise<void> {
-    try {
-      await post(batch);
-    } catch (error) {
-      if (!(error instanceof BrokerError) || !hopeless.has(error.status ?? 0)) throw error;
-      if (batch.length > 1) return sendBatch(batch.slice(0, 1));
-      log('the broker refuses an event', { event: batch[0]!.id, type: batch[0]!.type, why: error.message });
-    }
-    waiting.splice(0, batch.length);
-    failures = 0;
+  async function tell(id: EventId, event: DeviceEvent): Promise<Change> {
+    const time = now();
+    const about = { iss: device, aud: issuer, jti: id, iat: Math.floor(time / 1_000) };
+    const claims = { ...about, ...event, at: new Date(time).toISOString() };
+    return { tell: { id, type: event.type, statement: await key.sign('latchkey-event+jwt', claims) } };
   }
 
-  async function send(): Promise<void> {
-    while (waiting.length > 0 && !stopping.signal.aborted) {
-      try {
-        await sendBatch(waiting.slice(0, batchSize));
-      } catch (error) {
-        if (!(error instanceof BrokerError)) throw error;
-        failures += 1;
-        const pause = error.retryAfter ?? 200 * 2 ** Math.min(failures, 10) * (0.5 + Math.random());
-        await sleep(Math.min(pause, longestPauseMs), undefined, { signal: stopping.signal }).catch(() => undefined);
-      }
+  const nextId = () => newId('event', Math.floor(now()));
+
+  function hasRoom(): boolean {
+    const { events, bytes } = outbox.size();
+    return patient.isWritten() && events < capacity && bytes < capacityBytes;
+  }
+
+  async function write(changes: Promise<readonly Change[]>): Promise<void> {
+    try {
+      await patient.write(changes);
+    } catch {
+      throw new DoorError('unavailable', 'the device has no room to write down what it would have to report');
     }
-    sending = null;
+    sender.poke();
   }
 
   return {
-    report(event) {
-      const id = newId('event', Math.floor(now()));
-      waiting.push({ id, type: event.type, statement: sign(id, event) });
-      sending ??= send();
+    async report(event) {
+      const id = nextId();
+      await write(tell(id, event).then((change) => [change]));
       return id;
     },
-    hasRoom: () => waiting.length < capacity,
+    async promise(last, begun) {
+      if (!hasRoom()) {
+        throw new DoorError('unavailable', 'the device has too much to report, or no room for more, to begin anything');
+      }
+      const firstId = begun && nextId();
+      const id = nextId();
+      const owe = { owe: { id, at: now(), event: last } };
+      await write(begun ? tell(firstId!, begun).then((change) => [change, owe]) : Promise.resolve([owe]));
+      return {
+        id,
+        async keep(event) {
+          await patient.keep(tell(id, event).then((change) => [change]));
+          sender.poke();
+        },
+      };
+    },
+    hasRoom,
+    async recover(aliveAt, isStillOn = () => false) {
+      const left = outbox.owed().filter(({ event }) => !('session' in event && isStillOn(event.session)));
+      if (left.length === 0) return;
+      const lastAlive = Math.max(aliveAt ?? 0, ...left.map(({ at }) => at));
+      const tellOf = ({ id, at, event }: Owed) => tell(id, cutOffByDeath(event, now() - at, now() - lastAlive));
+      // Actions are begun after their sessions, and end before them.
+      await patient.keep(Promise.all(left.toReversed().map(tellOf)));
+      log('what went on when the agent died is told', { events: left.length });
+      sender.poke();
+    },
+    hurry: () => sender.hurry(),
     async stop(graceMs) {
-      const timer = setTimeout(() => stopping.abort(), graceMs);
-      await sending;
-      clearTimeout(timer);
-      stopping.abort();
+      await sender.stop(graceMs);
+      await patient.close();
     },
   };
 }

@@ -1,7 +1,7 @@
 import { newId, type GrantId, type PersonId, type SessionId } from '../domain/ids.ts';
-import type { EndCause } from './device-events.ts';
+import { durationIn, type EndCause } from './device-events.ts';
 import type { LiveGrants } from './live-grants.ts';
-import type { Reporter } from './report.ts';
+import type { Promised, Reporter } from './report.ts';
 import type { Verified, VerifiedCall } from './verify-credential.ts';
 
 /** A credential in use at the door. */
@@ -27,8 +27,12 @@ export interface Session {
 }
 
 export interface Sessions {
-  /** Opens a session. Null when there are as many as the door takes, or as one grant may have. */
-  open(verified: Verified): Session | null;
+  /**
+   * Opens a session. Resolves once it is on the disk that it was opened, and that it will be told to have ended whatever
+   * becomes of the agent; null when there are as many as the door takes, or as one grant may have.
+   * @throws DoorError `unavailable` when that cannot be written.
+   */
+  open(verified: Verified): Promise<Session | null>;
   /** The session with that id, if it is of the same grant, person and key. Others do not learn that it exists. */
   find(id: string, verified: VerifiedCall): Session | null;
   /** Prolongs a session to the end of a fresh credential; never shortens it. False when it has ended meanwhile. */
@@ -58,6 +62,8 @@ interface Entry {
   credentialEnd: number;
   bound: Bound;
   action: Promise<unknown> | null;
+  /** To tell of its end. */
+  promised: Promise<Promised>;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -108,11 +114,21 @@ export function createSessions({ liveGrants, reporter, maxSessions = 64 }: Sessi
     return ended;
   }
 
-  async function reportEnd({ session, action }: Entry, cause: EndCause, due: number): Promise<void> {
+  async function reportEnd({ session, action, promised }: Entry, cause: EndCause, due: number): Promise<void> {
     // INVARIANT: nothing is called ended while its action may still be at work, however long that takes.
     await Promise.allSettled([action]);
-    const lagMs = Math.max(0, Math.round(now() - due));
-    reporter.report({ type: 'session.ended', session: session.id, grant: session.grant, cause, lagMs });
+    const lagMs = durationIn(now() - due);
+    const promise = await promised.catch(() => null);
+    // What was not promised has not begun either.
+    await promise?.keep({ type: 'session.ended', session: session.id, grant: session.grant, cause, lagMs });
+  }
+
+  function promiseEnd(session: Session, verified: Verified): Promise<Promised> {
+    const { grant, person, credential, id: credentialId, scopes, place } = verified;
+    const about = { session: session.id, grant, person, credential, credentialId, scopes };
+    const { index: receiptIndex, checkpoint } = place;
+    const ofDeath = { type: 'session.ended', session: session.id, grant, cause: 'agent-died', lagMs: 0 } as const;
+    return reporter.promise(ofDeath, { type: 'session.started', ...about, receiptIndex, checkpoint });
   }
 
   function makeEntry(verified: Verified): Entry {
@@ -145,6 +161,7 @@ export function createSessions({ liveGrants, reporter, maxSessions = 64 }: Sessi
       credentialEnd,
       bound,
       action: null,
+      promised: promiseEnd(session, verified),
       timer: undefined,
     };
     return entry;
@@ -153,17 +170,19 @@ export function createSessions({ liveGrants, reporter, maxSessions = 64 }: Sessi
   const liveEnd = ({ grant, person, scopes }: Session) => liveGrants.live(grant, person, scopes)?.expiresAt;
 
   return {
-    open(verified) {
+    async open(verified) {
       const ofGrant = [...entries.values()].filter(({ session }) => session.grant === verified.grant);
       if (entries.size >= maxSessions || ofGrant.length >= maxSessionsPerGrant) return null;
       const entry = makeEntry(verified);
       const { session } = entry;
       entries.set(session.id, entry);
-      const { grant, person, credential, id: credentialId, scopes, place } = verified;
-      const about = { session: session.id, grant, person, credential, credentialId, scopes };
-      const { index: receiptIndex, checkpoint } = place;
-      reporter.report({ type: 'session.started', ...about, receiptIndex, checkpoint });
-      check(entry);
+      // If we stop here, it was begun for nobody, and the next start tells that it has ended.
+      await entry.promised.catch((error: unknown) => {
+        entries.delete(session.id);
+        clearTimeout(entry.timer);
+        throw error;
+      });
+      if (entries.has(session.id)) check(entry);
       return session;
     },
     find(id, verified) {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DeviceId, TenantId } from '../domain/ids.ts';
+import type { DeviceId, SessionId, TenantId } from '../domain/ids.ts';
 import type { Actions } from './actions.ts';
 import { createAnnouncer } from './announce-state.ts';
 import type { DoorAddressOptions, DoorCertificate } from './door-server.ts';
@@ -10,6 +10,7 @@ import { loadDeviceKey } from './keys.ts';
 import { createLiveGrants, type LiveGrants } from './live-grants.ts';
 import type { HighWater } from './live-grants-statement.ts';
 import type { DemandedWitnesses } from './receipts.ts';
+import { openOutbox, type Outbox } from './outbox.ts';
 import { createReporter, type Reporter } from './report.ts';
 import { createSessions } from './sessions.ts';
 import { createSignIn } from './sign-in.ts';
@@ -35,6 +36,11 @@ export interface AgentOptions {
    * or a free one.
    */
   readonly door?: Partial<DoorAddressOptions>;
+  /**
+   * True of a session of which something that was begun before this start may still be at work: it is not told to have
+   * ended until a later start finds that nothing is.
+   */
+  readonly isStillOn?: (session: SessionId) => boolean;
   /** Told what happens; never a credential, a token, an argument or a line of output. */
   readonly log?: (message: string, details?: Readonly<Record<string, unknown>>) => void;
 }
@@ -47,11 +53,13 @@ export interface Agent {
   readonly refusals: Door['refusals'];
   /** Tells the broker that facts or use have changed. */
   readonly announce: () => Promise<void>;
-  /** Tells the broker what happened to a session beside what the door itself reports. */
+  /** Tells the broker what happened to a session beside what the door itself reports. Resolves once it is on the disk. */
   readonly report: Reporter['report'];
+  /** Binds the device to tell of the end of what is begun now. */
+  readonly promise: Reporter['promise'];
   /** Shows another certificate at the door, and tells the broker. */
   readonly useCertificate: (certificate: DoorCertificate) => Promise<void>;
-  /** Ends every session, reports what it can within two seconds, closes the door. */
+  /** Ends every session, closes the door, and tells what it can within two seconds; the rest is told by the next start. */
   readonly stop: () => Promise<void>;
 }
 
@@ -60,10 +68,20 @@ const reportGraceMs = 2_000;
 /**
  * Starts the agent of a device: enrols it at the first start, learns what is live, opens the door, tells the broker
  * where it is. Resolves once the broker knows the door and a proof made from now on is taken.
- * @throws BrokerError or StateError when the device cannot be enrolled; afterwards it waits for the broker instead.
+ * What an agent before it had begun and not ended, because it was killed, is then told to have ended.
+ * @throws BrokerError or StateError when the device cannot be enrolled, or the state directory is another agent's;
+ *   afterwards it waits for the broker instead.
  * @throws Malformed or RangeError for witnesses that cannot be asked for.
  */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const outbox = openOutbox(options.stateDirectory, options.log);
+  return startWith(outbox, options).catch((error: unknown) => {
+    outbox.close();
+    throw error;
+  });
+}
+
+async function startWith(outbox: Outbox, options: AgentOptions): Promise<Agent> {
   const { stateDirectory, log = () => undefined } = options;
   const { brokerUrl, enrolmentCode, facts, witnesses } = options;
   const enrolment = await enrol({
@@ -75,10 +93,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { issuer, device, tenant, jwksUri, ledgerKey } = enrolment;
   const key = await loadDeviceKey(stateDirectory);
   const keys = createBrokerKeys({ jwksUri });
-  const liveGrants = await loadLiveGrants(enrolment, stateDirectory, keys);
+  const seen = readHighWater(await readState(stateDirectory, highWaterFile));
+  const liveGrants = loadLiveGrants(enrolment, stateDirectory, keys, seen);
   const now = () => liveGrants.now() ?? Date.now();
   const signIn = createSignIn({ issuer, device, key, now });
-  const reporter = createReporter({ issuer, device, key, signIn, now, log });
+  const reporter = createReporter({ issuer, device, key, signIn, outbox, now, log });
   const sessions = createSessions({ liveGrants, reporter });
   const verifier = createVerifier({ issuer, device, tenant, keys, liveGrants, ledgerKey, witnesses });
   const { actions, door: { port, ...address } = {} } = options;
@@ -96,7 +115,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   });
   const watch = watchLiveGrants({ issuer, signIn, liveGrants, log });
   await watch.ready;
-  await untilProofsCount(liveGrants);
+  const proofsCount = untilProofsCount(liveGrants.startedAt()!);
+  await reporter.recover(seen?.iat ?? null, options.isStillOn);
+  liveGrants.onChange(() => reporter.hurry());
+  await proofsCount;
   await announcer.announce();
 
   return {
@@ -107,6 +129,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     refusals: () => door.refusals(),
     announce: () => announcer.announce(),
     report: (event) => reporter.report(event),
+    promise: (last, first) => reporter.promise(last, first),
     useCertificate(certificate) {
       door.useCertificate(certificate);
       return announcer.announce();
@@ -123,12 +146,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
 const highWaterFile = 'live-grants.json';
 
-async function loadLiveGrants(
+function loadLiveGrants(
   { issuer, device }: Enrolment,
   directory: string,
   keys: ReturnType<typeof createBrokerKeys>,
-): Promise<LiveGrants> {
-  const seen = readHighWater(await readState(directory, highWaterFile));
+  seen: HighWater | null,
+): LiveGrants {
   const remember = (next: HighWater) => writeState(directory, highWaterFile, next);
   return createLiveGrants({ issuer, device, keys, seen, remember });
 }
@@ -143,10 +166,14 @@ function readHighWater(value: unknown): HighWater | null {
   return { version: version as number, iat };
 }
 
-/** A proof names its second: one made in the second of the start cannot be told from one made before it. */
-async function untilProofsCount(liveGrants: LiveGrants): Promise<void> {
-  const start = Math.ceil(liveGrants.startedAt()! / 1_000) * 1_000;
-  while (liveGrants.now()! < start) await sleep(Math.max(1, start - liveGrants.now()!));
+/**
+ * A proof names its second: one made in the second of the start cannot be told from one made before it. Call it when the
+ * first list has come, which was read at `startedAt`: the agent's own clock is ahead by what the list took on its way,
+ * and whoever makes proofs goes by another.
+ */
+async function untilProofsCount(startedAt: number): Promise<void> {
+  const until = performance.now() + Math.ceil(startedAt / 1_000) * 1_000 - startedAt;
+  while (performance.now() < until) await sleep(Math.ceil(until - performance.now()));
 }
 
 const doorFile = 'door.json';

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { createSessions, DoorError, openSession, type DeviceEvent, type Sessions } from '../../src/agent/index.ts';
+import {
+  createSessions,
+  DoorError,
+  openSession,
+  type DeviceEvent,
+  type Reporter,
+  type Sessions,
+} from '../../src/agent/index.ts';
 import { newId } from '../../src/domain/ids.ts';
 import { newDoorstep, refusedWith, type Doorstep, type PresentChanges } from './support/doorstep.ts';
 
@@ -20,13 +27,21 @@ afterEach(async () => {
 });
 
 /** What was told, instead of sent: sending is another test's. */
-function reporter() {
+function reporter(): Reporter {
+  const report = async (event: DeviceEvent) => {
+    told.push(event);
+    return newId('event', at.clock.now());
+  };
   return {
-    report: (event: DeviceEvent) => {
-      told.push(event);
-      return newId('event', at.clock.now());
+    report,
+    async promise(_, first) {
+      if (!hasRoom) throw new DoorError('unavailable', 'there is no room');
+      if (first) await report(first);
+      return { id: newId('event', at.clock.now()), keep: async (event) => void (await report(event)) };
     },
     hasRoom: () => hasRoom,
+    recover: async () => undefined,
+    hurry: () => undefined,
     stop: async () => undefined,
   };
 }

@@ -6,9 +6,11 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { commitToArguments, type DeviceEvent } from '../../src/agent/device-events.ts';
 import { enrol } from '../../src/agent/enrol.ts';
 import { loadDeviceKey } from '../../src/agent/keys.ts';
+import { openOutbox } from '../../src/agent/outbox.ts';
 import { createReporter, type Reporter, type ReporterOptions } from '../../src/agent/report.ts';
 import { createSignIn } from '../../src/agent/sign-in.ts';
-import { newId } from '../../src/domain/ids.ts';
+import { newId, type EventId } from '../../src/domain/ids.ts';
+import { eventually } from './program/support.ts';
 import { sha256 } from './support/signing-key.ts';
 import { startTestBroker, type TestBroker } from './support/test-broker.ts';
 
@@ -21,6 +23,9 @@ const refused: DeviceEvent = {
   person: newId('person', Date.now()),
 };
 
+const session = newId('session', Date.now());
+const ended: DeviceEvent = { type: 'session.ended', session, grant, cause: 'closed', lagMs: 0 };
+
 let broker: TestBroker;
 let directory: string;
 let reporter: Reporter;
@@ -32,7 +37,7 @@ beforeEach(async () => {
   const { device, issuer } = await enrol(where);
   const key = await loadDeviceKey(directory);
   const signIn = createSignIn({ issuer, device, key });
-  options = { issuer, device, key, signIn, now: () => Date.now(), capacity: 200 };
+  options = { issuer, device, key, signIn, outbox: openOutbox(null), now: () => Date.now(), capacity: 200 };
   reporter = createReporter(options);
 });
 afterEach(async () => {
@@ -44,9 +49,9 @@ afterEach(async () => {
 describe('a reporter', () => {
   it('sends every event once and in order, also when the broker is away for a while', async () => {
     broker.failing.set(path, 503);
-    const ids = Array.from({ length: 120 }, () => reporter.report(refused));
+    const ids = await Promise.all(Array.from({ length: 120 }, () => reporter.report(refused)));
     setTimeout(() => broker.failing.clear(), 300);
-    await reporter.stop(5_000);
+    await reporter.stop(10_000);
     assert.deepEqual(
       broker.events.map(({ jti }) => jti),
       ids,
@@ -55,12 +60,12 @@ describe('a reporter', () => {
 
   it('repeats an event under the same id when the answer was lost', async () => {
     let isLost = true;
-    const id = reporter.report(refused);
     broker.answers.set(path, (response) => {
       if (isLost) response.destroy();
       isLost = false;
       broker.answers.clear();
     });
+    const id = await reporter.report(refused);
     await reporter.stop(5_000);
     assert.deepEqual(
       broker.events.map(({ jti }) => jti),
@@ -70,7 +75,7 @@ describe('a reporter', () => {
   });
 
   it('states what the contract asks of a device’s word, and nothing else', async () => {
-    reporter.report(refused);
+    await reporter.report(refused);
     const event = await broker.event('session.refused', grant);
     assert.deepEqual(Object.keys(event).sort(), ['at', 'aud', 'code', 'grant', 'iat', 'iss', 'jti', 'person', 'type']);
     assert.match(String(event['at']), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
@@ -78,15 +83,18 @@ describe('a reporter', () => {
   });
 
   it('lets nothing that the broker will never take hold up what comes after', async () => {
-    broker.failing.set(path, 400);
+    broker.answers.set(path, (response) => {
+      response.writeHead(400).end(JSON.stringify({ type: 'urn:latchkey:problem:invalid-request' }));
+      broker.answers.clear();
+    });
     const complaints: string[] = [];
-    const strict = createReporter({ ...options, log: (message) => complaints.push(message) });
-    strict.report(refused);
-    for (let tries = 0; complaints.length === 0 && tries < 200; tries++) await new Promise((go) => setTimeout(go, 10));
-    broker.failing.clear();
-    const next = strict.report(refused);
+    const log = (message: string) => complaints.push(message);
+    const strict = createReporter({ ...options, outbox: openOutbox(null), log });
+    await strict.report(refused);
+    await eventually(() => complaints.length > 0);
+    const next = await strict.report(refused);
     await strict.stop(5_000);
-    assert.deepEqual(complaints, ['the broker refuses an event']);
+    assert.deepEqual(complaints, ['the broker refuses an event for good']);
     assert.deepEqual(
       broker.events.map(({ jti }) => jti),
       [next],
@@ -95,7 +103,7 @@ describe('a reporter', () => {
 
   it('leaves out of many only the one that the broker will not have', async () => {
     broker.failing.set(path, 503);
-    const ids = [1, 2, 3, 4].map(() => reporter.report(refused));
+    const ids = await Promise.all([1, 2, 3, 4].map(() => reporter.report(refused)));
     broker.unwanted.add(ids[1]!);
     broker.failing.clear();
     await reporter.stop(5_000);
@@ -105,12 +113,83 @@ describe('a reporter', () => {
     );
   });
 
-  it('has no room for more once too much waits', () => {
+  it('takes nothing but 204 for the broker’s word, and nothing of what only stands before it for a refusal', async () => {
+    const ids: string[] = [];
+    for (const status of [200, 202, 302, 400, 403, 404, 413]) {
+      const asked = broker.calls.get(path) ?? 0;
+      broker.answers.set(path, (response) => void response.writeHead(status).end('{"status":"ok"}'));
+      ids.push(await reporter.report(refused));
+      reporter.hurry();
+      await eventually(() => (broker.calls.get(path) ?? 0) > asked);
+    }
+    assert.deepEqual(broker.events, []);
+    broker.answers.clear();
+    await reporter.stop(20_000);
+    assert.deepEqual(
+      broker.events.map(({ jti }) => jti),
+      ids,
+    );
+  });
+
+  it('tells of what an agent that died had promised, however long ago, in the order in which it ended', async () => {
+    const outbox = openOutbox(null);
+    const monthMs = 30 * 86_400_000;
+    const event: DeviceEvent = {
+      type: 'action.performed',
+      session,
+      grant,
+      scope: 'device.inspect',
+      exit: null,
+      durationMs: 0,
+      bytes: 0,
+      args: null,
+    };
+    const [one, two, three] = [0, 1, 2].map(() => newId('event', Date.now())) as [EventId, EventId, EventId];
+    outbox.write([{ owe: { id: one, at: Date.now() - monthMs, event: { ...ended, cause: 'agent-died' } } }]);
+    outbox.write([{ owe: { id: two, at: Date.now() - monthMs, event } }]);
+    const other = newId('session', Date.now());
+    outbox.write([{ owe: { id: three, at: Date.now() - 5_000, event: { ...ended, session: other } } }]);
+    const next = createReporter({ ...options, outbox });
+    await next.recover(Date.now() - 3_000, (id) => id === other);
+    assert.deepEqual(
+      outbox.owed().map(({ id }) => id),
+      [three],
+      'what is still on stays promised',
+    );
+    await next.stop(5_000);
+    assert.deepEqual(
+      broker.events.map(({ jti, cause }) => [jti, cause]),
+      [
+        [two, undefined],
+        [one, 'agent-died'],
+      ],
+    );
+    assert.equal(broker.events[0]!['durationMs'], 2_147_483_647, 'as long as an event can say');
+    const lag = Number(broker.events[1]!['lagMs']);
+    assert.ok(lag >= 3_000 && lag < 60_000, String(lag));
+  });
+
+  it('has no room for more once too much waits, or is promised', async () => {
     broker.failing.set(path, 503);
-    for (let i = 0; i < 199; i++) reporter.report(refused);
+    await Promise.all(Array.from({ length: 199 }, () => reporter.report(refused)));
     assert.ok(reporter.hasRoom());
-    reporter.report(refused);
+    const promised = await reporter.promise(ended);
     assert.ok(!reporter.hasRoom());
+    await assert.rejects(reporter.promise(ended), { code: 'unavailable' });
+    await promised.keep(ended);
+    assert.ok(!reporter.hasRoom(), 'what was promised waits now');
+    broker.failing.clear();
+    await eventually(() => reporter.hasRoom());
+  });
+
+  it('counts the bytes that wait too', async () => {
+    broker.failing.set(path, 503);
+    const small = createReporter({ ...options, outbox: openOutbox(null), capacityBytes: 1_000 });
+    await small.report(refused);
+    assert.ok(small.hasRoom());
+    await small.report(refused);
+    assert.ok(!small.hasRoom());
+    await small.stop(0);
   });
 });
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { exportJWK } from 'jose';
 import { deviceKeyFrom } from '../../src/agent/keys.ts';
+import { openOutbox } from '../../src/agent/outbox.ts';
 import { createReporter } from '../../src/agent/report.ts';
 import { createSessions, type Session, type Sessions } from '../../src/agent/sessions.ts';
 import { createSignIn } from '../../src/agent/sign-in.ts';
@@ -19,9 +20,9 @@ describe('a session', () => {
     const { publicJwk, privateKey } = await newSigningKey();
     const key = await deviceKeyFrom({ ...publicJwk, ...(await exportJWK(privateKey)) });
     const about = { issuer: at.broker.url, device: at.broker.device, key, now: () => at.clock.now() };
-    const reporter = createReporter({ ...about, signIn: createSignIn(about) });
+    const reporter = createReporter({ ...about, signIn: createSignIn(about), outbox: openOutbox(null) });
     sessions = createSessions({ liveGrants: at.liveGrants, reporter, maxSessions: 3 });
-    session = sessions.open(await at.verify(await at.credential()))!;
+    session = (await sessions.open(await at.verify(await at.credential())))!;
     stopReporting = () => reporter.stop(0);
   });
   afterEach(async () => {
@@ -61,11 +62,11 @@ describe('a session', () => {
 
   it('is one of as many as the door takes', async () => {
     const verified = await at.verify(await at.credential());
-    assert.ok(sessions.open(verified));
-    const third = sessions.open(verified)!;
-    assert.equal(sessions.open(verified), null);
+    assert.ok(await sessions.open(verified));
+    const third = (await sessions.open(verified))!;
+    assert.equal(await sessions.open(verified), null);
     await sessions.end(third, 'closed');
-    assert.ok(sessions.open(verified));
+    assert.ok(await sessions.open(verified));
   });
 
   it('that has ended can be neither found, nor renewed, nor used', async () => {

@@ -65,7 +65,7 @@ test('what an agent that was killed left running is ended by its next start, and
   const { body } = await broker.call('ada', 'GET', `/v1/sessions?grant=${grant.id}`);
   assert.deepEqual(
     body.items.map((session: { state: string; cause: string }) => [session.state, session.cause]),
-    [['ended', 'agent-stopped']],
+    [['ended', 'agent-died']],
   );
   assert.deepEqual(JSON.parse(await readFile(join(agent.stateDirectory, 'running-actions.json'), 'utf8')), []);
 });

@@ -94,6 +94,30 @@ describe('whoever sees how a session is opened', () => {
   });
 });
 
+describe('whoever delays what the broker says', () => {
+  it('gets no proof refused that is made once the agent is there', async () => {
+    const slow = await startTestBroker();
+    const state = await mkdtemp(join(tmpdir(), 'latchkey-agent-'));
+    const ada = await newEngineer(slow, ['device.inspect']);
+    slow.grants = [ada.listed()];
+    // The list takes more than a second on its way, so the agent's clock runs ahead of the engineer's.
+    const statement = slow.statement.bind(slow);
+    slow.statement = async (...parts) => {
+      await sleep(1_500);
+      return statement(...parts);
+    };
+    const about = { facts: () => ({}), inUse: () => false, actions: new Map() };
+    const late = await startAgent({ brokerUrl: slow.url, stateDirectory: state, enrolmentCode: slow.code, ...about });
+    try {
+      assert.match(await ada.open(late.doorUrl, await ada.credential()), /ses_/);
+    } finally {
+      await late.stop();
+      await slow.close();
+      await rm(state, { recursive: true });
+    }
+  });
+});
+
 describe('whoever answers in the broker’s place', () => {
   let lair: Server;
   let visits: string[];

@@ -1,22 +1,26 @@
 import { endProcesses } from './end-processes.ts';
-import type { RunningAction } from './running-actions.ts';
+import type { RunningAction, RunningActions } from './running-actions.ts';
 
 /**
  * Ends what an agent that was killed left running, before anything else is begun. What stays because it cannot be killed
  * is looked for again at the next start.
- * @returns the actions of which nothing is left now.
+ * @returns the actions of which something is still there.
  */
 export async function reapLeft(
   left: readonly RunningAction[],
+  running: RunningActions,
   log: (message: string, details?: Readonly<Record<string, unknown>>) => void,
 ): Promise<readonly RunningAction[]> {
-  const ended = await Promise.all(
+  const stuck = await Promise.all(
     left.map(async (action) => {
       const { mark, controlGroup, scope, session } = action;
       const isGone = await endProcesses({ mark, leader: null, controlGroup });
       log('an action was left over from the last start', { scope, session, isGone });
-      return isGone ? [action] : [];
+      if (!isGone) return [action];
+      // On a full disk it is looked for once more at the next start, in vain.
+      await running.gone(mark).catch(() => undefined);
+      return [];
     }),
   );
-  return ended.flat();
+  return stuck.flat();
 }

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { DoorCertificate } from '../door-server.ts';
 import type { DeviceId } from '../../domain/ids.ts';
-import { startAgent, type Agent } from '../start-agent.ts';
+import { startAgent } from '../start-agent.ts';
 import { readState } from '../state-directory.ts';
 import { actionsOf } from './actions-of.ts';
 import { openControlGroups } from './cgroup.ts';
@@ -9,7 +9,7 @@ import { AgentConfigError, type AgentConfig } from './config.ts';
 import { loadDoorCertificate } from './door-certificate.ts';
 import { createFacts } from './facts.ts';
 import { reapLeft } from './reap.ts';
-import { createRunningActions, leftActions, type RunningAction } from './running-actions.ts';
+import { createRunningActions, leftActions } from './running-actions.ts';
 
 export interface AgentLog {
   info(fields: object, message: string): void;
@@ -37,8 +37,8 @@ export async function startAgentProgram(config: AgentConfig, log: AgentLog): Pro
   const { stateDirectory } = config;
   const left = await leftActions(stateDirectory);
   const tell = (message: string, details: object = {}): void => log.info(details, message);
-  const reaped = await reapLeft(left, tell);
   const running = createRunningActions(stateDirectory, left);
+  const stuck = await reapLeft(left, running, tell);
   const code = await enrolmentCode(config);
   const facts = await createFacts(config.facts);
   const controlGroups = openControlGroups();
@@ -59,12 +59,9 @@ export async function startAgentProgram(config: AgentConfig, log: AgentLog): Pro
       ...(url === undefined ? {} : { url }),
       ...(shown && { tls: shown }),
     },
+    isStillOn: (session) => stuck.some((action) => action.session === session),
     log: tell,
   });
-  for (const action of reaped) {
-    reportReaped(agent, action);
-    await running.gone(action.mark);
-  }
 
   /** A certificate is looked at every day, and what the device says of itself every five minutes. */
   async function renew(): Promise<void> {
@@ -87,22 +84,6 @@ export async function startAgentProgram(config: AgentConfig, log: AgentLog): Pro
       await agent.stop();
     },
   };
-}
-
-/** What was cut off by the agent's own end is told like what is cut off by anything else. */
-function reportReaped(agent: Agent, { session, grant, scope, beganAt }: RunningAction): void {
-  const sinceMs = Math.max(0, Date.now() - beganAt);
-  agent.report({
-    type: 'action.performed',
-    session,
-    grant,
-    scope,
-    exit: null,
-    durationMs: sinceMs,
-    bytes: 0,
-    args: null,
-  });
-  agent.report({ type: 'session.ended', session, grant, cause: 'agent-stopped', lagMs: sinceMs });
 }
 
 /** The names that the door's certificate carries: those it is called by. */

@@ -186,7 +186,9 @@ export async function startTestBroker(now: () => number = () => Date.now()): Pro
   }
 
   async function takeEvents({ events }: { readonly events: string[] }, response: ServerResponse): Promise<void> {
-    if (events.some((statement) => broker.unwanted.has(decodeJwt(statement).jti!))) return json(response, 400, {});
+    if (events.some((statement) => broker.unwanted.has(decodeJwt(statement).jti!))) {
+      return json(response, 400, { type: 'urn:latchkey:problem:invalid-request' });
+    }
     for (const statement of events) {
       const { typ } = decodeProtectedHeader(statement);
       const key = await importJWK(broker.enrolled.at(-1)!, 'ES256');
@@ -194,7 +196,7 @@ export async function startTestBroker(now: () => number = () => Date.now()): Pro
       const event = decodeJwt(statement);
       if (typ && !broker.events.some(({ jti }) => jti === event.jti)) broker.events.push(event);
     }
-    json(response, 200, {});
+    response.writeHead(204).end();
   }
 
   return broker;
