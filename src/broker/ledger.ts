@@ -75,6 +75,11 @@ interface LedgerLog {
 
 /** How long events gather before a batch is made of them, in milliseconds: what a receipt waits at least. */
 const gather = 4;
+/**
+ * The shortest time from one batch to the next. A batch costs the database about as much as a decision does, however few
+ * events are in it, so a busy ledger makes fewer and larger ones; a quiet one still signs at once.
+ */
+const pace = 25;
 /** Events of brokers that died before they could say so are found this often. */
 const lookEvery = 200;
 const longestWait = 5_000;
@@ -95,6 +100,7 @@ export function openLedger(options: {
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | null = null;
   let again = false;
+  let begun = -Infinity;
   let closed = false;
   let complained: string | null = null;
   const stopping = (): boolean => closed;
@@ -131,25 +137,32 @@ export function openLedger(options: {
   };
   let most = batchSize;
   const run = async (): Promise<void> => {
-    do {
+    for (let full = true; full && !stopping();) {
       again = false;
-      try {
-        const sequenced = await sequenceBatch(pool, signer, (state) => highWater.check(state), most);
-        complained = null;
-        if (sequenced) {
-          highWater.raise(sequenced);
-          announce(sequenced);
-          witnesses.poke();
-        }
-        const full = sequenced?.added === most;
-        if (sequenced) most = Math.min(batchSize, 2 * most);
-        waiting = full ? await countWaiting(pool, mostWaiting + 1) : 0;
-        again ||= full;
-      } catch (error) {
-        most = Math.max(smallestBatch, Math.floor(most / 4));
-        complain(error);
+      begun = performance.now();
+      full = await makeBatch();
+    }
+    if (again) poke();
+  };
+  /** @returns whether it was as large as may be, so that more may wait. */
+  const makeBatch = async (): Promise<boolean> => {
+    try {
+      const sequenced = await sequenceBatch(pool, signer, (state) => highWater.check(state), most);
+      complained = null;
+      if (sequenced) {
+        highWater.raise(sequenced);
+        announce(sequenced);
+        witnesses.poke();
       }
-    } while (again && !stopping());
+      const full = sequenced?.added === most;
+      if (sequenced) most = Math.min(batchSize, 2 * most);
+      waiting = full ? await countWaiting(pool, mostWaiting + 1) : 0;
+      return full;
+    } catch (error) {
+      most = Math.max(smallestBatch, Math.floor(most / 4));
+      complain(error);
+      return false;
+    }
   };
   const complain = (error: unknown): void => {
     const message = error instanceof Error ? error.message : String(error);
@@ -171,7 +184,7 @@ export function openLedger(options: {
     running = run().finally(() => (running = null));
   };
   const poke = (): void => {
-    timer ??= setTimeout(start, gather);
+    timer ??= setTimeout(start, Math.max(gather, begun + pace - performance.now()));
   };
   /** The newest checkpoint as it was last looked at, for who has signed it. */
   let signedAs: string | null = null;

@@ -1,6 +1,6 @@
 import type { DeviceId, PersonId, TenantId } from '../domain/ids.ts';
 import { newest, Values } from './listing.ts';
-import { nowSql, row, rows, type Runner, type Tx } from './transaction.ts';
+import { nowSql, present, row, rows, type Runner, type Tx } from './transaction.ts';
 
 export interface Door {
   readonly url: string;
@@ -44,6 +44,8 @@ export async function findDevice(runner: Runner, id: DeviceId): Promise<Device |
 
 /** The devices of these ids that exist, in no particular order. */
 export async function findDevices(runner: Runner, ids: readonly DeviceId[]): Promise<Device[]> {
+  // A list of ids is planned anew for its length each time, which costs more than to read the one row.
+  if (ids.length === 1) return present(await findDevice(runner, ids[0]!));
   return rows<Device>(runner, 'find-devices', `${read} WHERE d.id = ANY ($1)`, [ids]);
 }
 

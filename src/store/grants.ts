@@ -1,7 +1,7 @@
 import { grantAt, type Ending, type Grant, type GrantState, type ReviewVerdict } from '../domain/grant.ts';
 import type { DeviceId, GrantId, PersonId, RequestId, TenantId } from '../domain/ids.ts';
 import { clockSql, pageOf, withClock, type Listed, type Page, type Seen, type Values } from './listing.ts';
-import { nowSql, onceNowSql, row, rows, type Runner, type Tx } from './transaction.ts';
+import { nowSql, onceNowSql, present, row, rows, type Runner, type Tx } from './transaction.ts';
 
 /** A grant with what the store alone knows of it. */
 export interface StoredGrant {
@@ -76,6 +76,8 @@ export async function isGiven(runner: Runner, id: GrantId): Promise<boolean> {
 /** The grants of these ids that exist, in no particular order. */
 export async function findGrants(runner: Runner, ids: readonly GrantId[]): Promise<StoredGrant[]> {
   if (ids.length === 0) return [];
+  // A list of ids is planned anew for its length each time, which costs more than to read the one row.
+  if (ids.length === 1) return present(await findGrant(runner, ids[0]!));
   return (await rows<GrantRow>(runner, 'find-grants', `${read} WHERE g.id = ANY ($1)`, [ids])).map(parse);
 }
 

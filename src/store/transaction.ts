@@ -154,6 +154,11 @@ export async function row<Row>(
   return (await rows<Row>(runner, name, text, values))[0] ?? null;
 }
 
+/** The one, or none. */
+export function present<T>(found: T | null): T[] {
+  return found === null ? [] : [found];
+}
+
 /** Sends one statement of a transaction whose answer says nothing; see `Tx.post`. */
 export function post(tx: Tx, name: string, text: string, values: unknown[]): void {
   tx.post({ name, text, values });
