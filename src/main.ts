@@ -243,36 +243,54 @@ async function witness(argv: readonly string[]): Promise<number> {
   }
 }
 
+const takenOut =
+  'latchkey: the device is no longer enrolled; run `latchkey agent unenrol`, and enrol it with a new code';
+
 async function agent(argv: readonly string[]): Promise<number> {
-  const usage = configUsage('agent');
-  let asked: { config?: string | undefined; help?: boolean | undefined } = {};
+  const isUnenrolling = argv[0] === 'unenrol';
+  const usage = `${configUsage('agent')}\n       latchkey agent unenrol --config FILE [--erase]`;
+  let asked: { config?: string | undefined; help?: boolean | undefined; erase?: boolean | undefined } = {};
   try {
-    asked = parseArgs({ args: [...argv], options: { config: { type: 'string' }, help: { type: 'boolean' } } }).values;
+    const options = { config: { type: 'string' }, help: { type: 'boolean' }, erase: { type: 'boolean' } } as const;
+    asked = parseArgs({ args: argv.slice(isUnenrolling ? 1 : 0), options }).values;
+    if (asked.erase && !isUnenrolling) throw new Error('`--erase` belongs to `latchkey agent unenrol`');
   } catch (error) {
     console.error(`latchkey: ${(error as Error).message}`);
+    asked = {};
   }
   if (asked.help || asked.config === undefined) {
     console[asked.help ? 'log' : 'error'](usage);
     return asked.help ? exitCodes.done : exitCodes.usage;
   }
   const { AgentConfigError, readAgentConfig } = await import('./agent/program/config.ts');
+  const { isUnenrolled } = await import('./agent/broker-calls.ts');
   const { runAgentProgram } = await import('./agent/program/run.ts');
   const { lockState } = await import('./development/state-lock.ts');
   const { createLog } = await import('./log.ts');
   try {
     const config = await readAgentConfig(asked.config);
+    if (isUnenrolling) {
+      const { unenrolProgram } = await import('./agent/program/unenrol.ts');
+      await unenrolProgram(config, { log: createLog(process.stderr), lock: lockState, erase: asked.erase === true });
+      console.log('the device is no longer enrolled, and its key is gone');
+      return exitCodes.done;
+    }
     const stopping = new AbortController();
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopping.abort(signal));
-    const isDone = await runAgentProgram(config, {
+    const end = await runAgentProgram(config, {
       log: createLog(process.stdout),
       lock: lockState,
       signal: stopping.signal,
     });
     // What still hangs, such as a call to a broker that does not answer, must not hold up the end.
-    return process.exit(isDone ? exitCodes.done : exitCodes.failed);
+    if (end === 'unenrolled') console.error(takenOut);
+    return process.exit({ stopped: exitCodes.done, unenrolled: exitCodes.usage, hung: exitCodes.failed }[end]);
   } catch (error) {
-    console.error(error instanceof AgentConfigError ? error.message : `latchkey: ${(error as Error).message}`);
-    return error instanceof AgentConfigError ? exitCodes.usage : exitCodes.failed;
+    // Neither changes by starting again.
+    const isFinal = error instanceof AgentConfigError || isUnenrolled(error);
+    if (isUnenrolled(error)) console.error(takenOut);
+    else console.error(error instanceof AgentConfigError ? error.message : `latchkey: ${(error as Error).message}`);
+    return process.exit(isFinal ? exitCodes.usage : exitCodes.failed);
   }
 }
 

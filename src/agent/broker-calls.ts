@@ -1,3 +1,5 @@
+import { noLongerEnrolled } from '../domain/unenrolled.ts';
+
 /** A call to the broker that did not bring what was asked for. */
 export class BrokerError extends Error {
   override readonly name = 'BrokerError';
@@ -22,8 +24,13 @@ export class BrokerError extends Error {
   }
 }
 
+/** True of the broker's answer to a device that was taken out: it need not ask again. */
+export function isUnenrolled(error: unknown): boolean {
+  return error instanceof BrokerError && error.status === 401 && error.message === noLongerEnrolled;
+}
+
 export interface BrokerCall {
-  readonly method?: 'GET' | 'POST' | 'PUT';
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly bearer?: string;
   /** Sent as JSON. */
   readonly json?: unknown;

@@ -37,8 +37,8 @@ export interface EnrolOptions {
  */
 export async function enrol(options: EnrolOptions): Promise<Enrolment> {
   const brokerUrl = requireBrokerUrl(options.brokerUrl);
-  const known = await readState(options.stateDirectory, fileName);
-  if (known !== null) return checkEnrolment(known, brokerUrl);
+  const known = await readEnrolment(options.stateDirectory, brokerUrl);
+  if (known !== null) return known;
   if (options.code === undefined) {
     throw new StateError('the device is not enrolled; give it an enrolment code from an operator');
   }
@@ -49,6 +49,12 @@ export async function enrol(options: EnrolOptions): Promise<Enrolment> {
   // and, because the key counts as enrolled, makes another key; an operator takes the forgotten device off.
   await writeState(options.stateDirectory, fileName, enrolment);
   return enrolment;
+}
+
+/** What the device was enrolled with; null when it is not. @throws BrokerError when that is another broker. */
+export async function readEnrolment(stateDirectory: string, brokerUrl: string): Promise<Enrolment | null> {
+  const known = await readState(stateDirectory, fileName);
+  return known === null ? null : checkEnrolment(known, brokerUrl);
 }
 
 type Asked = EnrolOptions & { readonly code: string };

@@ -36,6 +36,7 @@ export { createSessions, type Session, type Sessions, type SessionsOptions } fro
 
 // Who the device is, and whom it believes.
 export { enrol, type Enrolment, type EnrolOptions } from './enrol.ts';
+export { unenrol, type UnenrolOptions } from './unenrol.ts';
 export { loadDeviceKey, type DeviceKey } from './keys.ts';
 export { createSignIn, type SignIn, type SignInOptions } from './sign-in.ts';
 export { createBrokerKeys, type BrokerKey, type BrokerKeys, type BrokerKeysOptions } from './jwks.ts';
@@ -52,6 +53,6 @@ export { createReplayCache, type ReplayCache, type UseOnce } from './replay-cach
 
 // What can go wrong.
 export { isRefusalCode, Refusal, refusalStatus, type RefusalCode, type RefusalSubject } from './refusal.ts';
-export { BrokerError } from './broker-calls.ts';
+export { BrokerError, isUnenrolled } from './broker-calls.ts';
 export { DoorError } from './door-http.ts';
 export { StateError } from './state-directory.ts';

@@ -46,6 +46,8 @@ export interface Reporter {
   recover(aliveAt: number | null, isStillOn?: (session: SessionId) => boolean): Promise<void>;
   /** Now is a better moment than any: what waits for its next try is tried at once. */
   hurry(): void;
+  /** Resolves once all is sent, or after that many milliseconds. */
+  flush(graceMs: number): Promise<void>;
   /** Sends what is left, for at most that many milliseconds, stops, and closes the outbox. */
   stop(graceMs: number): Promise<void>;
 }
@@ -136,6 +138,7 @@ export function createReporter(options: ReporterOptions): Reporter {
       sender.poke();
     },
     hurry: () => sender.hurry(),
+    flush: (graceMs) => sender.flush(graceMs),
     async stop(graceMs) {
       await sender.stop(graceMs);
       await patient.close();

@@ -8,6 +8,8 @@ export interface EventSender {
   poke(): void;
   /** Tries at once what waits for its next try. */
   hurry(): void;
+  /** Resolves once nothing waits, or after that many milliseconds. */
+  flush(graceMs: number): Promise<void>;
   /** Sends what is left for at most that many milliseconds, and stops. */
   stop(graceMs: number): Promise<void>;
 }
@@ -78,6 +80,10 @@ export function createEventSender({ from, post, log }: EventSenderOptions): Even
   return {
     poke,
     hurry: () => waking.abort(),
+    async flush(graceMs) {
+      poke();
+      await Promise.race([sending, sleep(graceMs, undefined, { ref: false })]);
+    },
     async stop(graceMs) {
       poke();
       const timer = setTimeout(() => stopping.abort(), graceMs);

@@ -39,8 +39,8 @@ export interface Sessions {
   renew(session: Session, verified: Verified): boolean;
   /** Ends a session; resolves once its action is gone and the end is reported. */
   end(session: Session, cause: EndCause): Promise<void>;
-  /** Ends all of them. */
-  stop(): Promise<void>;
+  /** Ends all of them, with the agent when no other cause is given. */
+  stop(cause?: EndCause): Promise<void>;
 }
 
 export interface SessionsOptions {
@@ -59,6 +59,8 @@ interface Entry {
   readonly session: Session;
   readonly controller: AbortController;
   readonly credentials: string[];
+  /** Of the key that signed the credential it rests on. */
+  kid: string;
   credentialEnd: number;
   bound: Bound;
   action: Promise<unknown> | null;
@@ -75,7 +77,7 @@ const longestTimerMs = 60_000;
 
 /**
  * The sessions of a door. Each ends by itself, at the millisecond at which its credential runs out unrenewed, its grant
- * ends, or the live grants are too old; and as soon as a list comes without its grant.
+ * ends, or the live grants are too old; and as soon as a list comes without its grant, or the key of its credential.
  */
 export function createSessions({ liveGrants, reporter, maxSessions = 64 }: SessionsOptions): Sessions {
   const entries = new Map<SessionId, Entry>();
@@ -99,6 +101,8 @@ export function createSessions({ liveGrants, reporter, maxSessions = 64 }: Sessi
     if (late >= 0) return void finish(entry, entry.bound.cause, entry.bound.at);
     if (!list) return void finish(entry, 'stale-live-grants', now());
     if (!live) return void finish(entry, 'grant-not-live', list.iat);
+    // Whoever has a key of the broker's that leaked made this credential as easily as the broker.
+    if (!list.keys.has(entry.kid)) return void finish(entry, 'bad-signature', list.iat);
     clearTimeout(entry.timer);
     // A timer may fire a little early: the check that follows sets it again.
     entry.timer = setTimeout(() => check(entry), Math.min(Math.ceil(-late), longestTimerMs));
@@ -158,6 +162,7 @@ export function createSessions({ liveGrants, reporter, maxSessions = 64 }: Sessi
       session,
       controller,
       credentials: [verified.credential],
+      kid: verified.kid,
       credentialEnd,
       bound,
       action: null,
@@ -194,6 +199,7 @@ export function createSessions({ liveGrants, reporter, maxSessions = 64 }: Sessi
     renew(session, verified) {
       const entry = entries.get(session.id);
       if (!entry) return false;
+      if (verified.exp * 1_000 >= entry.credentialEnd) entry.kid = verified.kid;
       entry.credentialEnd = Math.max(entry.credentialEnd, verified.exp * 1_000);
       // The one before stays known: calls made with it may still be on their way.
       if (!session.isOf(verified)) entry.credentials.push(verified.credential);
@@ -205,10 +211,10 @@ export function createSessions({ liveGrants, reporter, maxSessions = 64 }: Sessi
       const entry = entries.get(session.id);
       return entry ? finish(entry, cause, now()) : Promise.resolve();
     },
-    async stop() {
+    async stop(cause = 'agent-stopped') {
       stopListening();
       clearInterval(tick);
-      for (const entry of entries.values()) void finish(entry, 'agent-stopped', now());
+      for (const entry of entries.values()) void finish(entry, cause, now());
       await Promise.all(ending);
     },
   };

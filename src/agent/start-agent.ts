@@ -41,6 +41,11 @@ export interface AgentOptions {
    * ended until a later start finds that nothing is.
    */
   readonly isStillOn?: (session: SessionId) => boolean;
+  /**
+   * Called once the broker has said that the device was taken out, with every session ended and the door shut: the device
+   * can do no more than be enrolled anew.
+   */
+  readonly onUnenrolled?: () => void;
   /** Told what happens; never a credential, a token, an argument or a line of output. */
   readonly log?: (message: string, details?: Readonly<Record<string, unknown>>) => void;
 }
@@ -70,7 +75,7 @@ const reportGraceMs = 2_000;
  * where it is. Resolves once the broker knows the door and a proof made from now on is taken.
  * What an agent before it had begun and not ended, because it was killed, is then told to have ended.
  * @throws BrokerError or StateError when the device cannot be enrolled, or the state directory is another agent's;
- *   afterwards it waits for the broker instead.
+ *   afterwards it waits for the broker instead, unless that says that the device was taken out.
  * @throws Malformed or RangeError for witnesses that cannot be asked for.
  */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
@@ -113,8 +118,17 @@ async function startWith(outbox: Outbox, options: AgentOptions): Promise<Agent> 
     }),
     log,
   });
-  const watch = watchLiveGrants({ issuer, signIn, liveGrants, log });
-  await watch.ready;
+  const onUnenrolled = (): void => {
+    log('the device is no longer enrolled');
+    void Promise.all([sessions.stop('unenrolled'), door.close(), announcer.stop()])
+      .then(() => reporter.stop(0))
+      .then(() => options.onUnenrolled?.());
+  };
+  const watch = watchLiveGrants({ issuer, signIn, liveGrants, log, onUnenrolled });
+  await watch.ready.catch(async (error: unknown) => {
+    await reporter.stop(0);
+    throw error;
+  });
   const proofsCount = untilProofsCount(liveGrants.startedAt()!);
   await reporter.recover(seen?.iat ?? null, options.isStillOn);
   liveGrants.onChange(() => reporter.hurry());

@@ -46,6 +46,8 @@ export interface Presented extends PresentedCall {
 export interface VerifiedCall extends CredentialClaims {
   /** base64url SHA-256 of the credential's text. */
   readonly credential: string;
+  /** Of the key that signed it. */
+  readonly kid: string;
   readonly live: LiveGrant;
 }
 
@@ -90,15 +92,15 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   return {
     async verifyCredential(presented) {
-      const { claims, credential } = identify(presented, await requireSignature(presented));
+      const { claims, credential, kid } = identify(presented, await requireSignature(presented));
       const place = locate(presented.receipt, { hash: credential, claims: receiptClaims(claims, options) });
       receipted.use(credential, clock(), claims.exp * 1_000);
-      return { ...claims, credential, place, live: admit(claims, presented.scope, claims) };
+      return { ...claims, credential, kid, place, live: admit(claims, presented.scope, claims) };
     },
     async verifyCall(presented) {
-      const { claims, credential } = identify(presented, await requireSignature(presented));
+      const { claims, credential, kid } = identify(presented, await requireSignature(presented));
       const subject = receipted.has(credential, clock()) ? claims : null;
-      return { ...claims, credential, live: admit(claims, presented.scope, subject) };
+      return { ...claims, credential, kid, live: admit(claims, presented.scope, subject) };
     },
   };
 
@@ -119,16 +121,16 @@ export function createVerifier(options: VerifierOptions): Verifier {
     if (!hasEs256Signature(token, key.key)) throw bad("the credential's signature does not verify");
     const mayCredit = key.types.has(credentialType) && liveGrants.current()?.keys.has(kid) !== false;
     if (typ === credentialType && !mayCredit) throw bad('the credential is signed with a key that may not sign one');
-    return { token, jws };
+    return { token, jws, kid };
   }
 
-  function identify(presented: PresentedCall, { token, jws }: SignedToken): Identified {
+  function identify(presented: PresentedCall, { token, jws, kid }: SignedToken): Identified {
     requireType(jws);
     const { issuer, device, tenant } = options;
     const claims = readCredentialClaims(jws.payload, { issuer, device, tenant, now: clock() });
     const credential = hash('sha256', token, 'base64url');
     requireProof(credential, claims, presented);
-    return { claims, credential };
+    return { claims, credential, kid };
   }
 
   function admit(claims: CredentialClaims, scope: string | null, subject: RefusalSubject | null): LiveGrant {
@@ -170,12 +172,14 @@ export function createVerifier(options: VerifierOptions): Verifier {
 interface SignedToken {
   readonly token: string;
   readonly jws: CompactJws;
+  readonly kid: string;
 }
 
 interface Identified {
   readonly claims: CredentialClaims;
   /** base64url SHA-256 of the token. */
   readonly credential: string;
+  readonly kid: string;
 }
 
 /** What the credential says, as its event in the ledger has to say it too. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BrokerError, fetchText, openBroker, readBounded, refusedBy } from './broker-calls.ts';
+import { BrokerError, fetchText, isUnenrolled, openBroker, readBounded, refusedBy } from './broker-calls.ts';
 import { machineClocks, mark, type Clocks, type Mark } from './elapsed.ts';
 import type { LiveGrants } from './live-grants.ts';
 import { isWorthPolling, pauseAfter, type Loss } from './reconnect.ts';
@@ -13,10 +13,12 @@ export interface WatchOptions {
   /** Told of connections made and lost; never of tokens. */
   readonly log?: (message: string, details?: Readonly<Record<string, unknown>>) => void;
   readonly clocks?: Clocks;
+  /** Called once the broker has said that the device is taken out; it is not asked again. */
+  readonly onUnenrolled?: () => void;
 }
 
 export interface Watch {
-  /** Resolves when the first list was accepted; rejects when `stop` came before. */
+  /** Resolves when the first list was accepted; rejects when `stop` came before, or the device is no longer enrolled. */
   readonly ready: Promise<void>;
   /** Closes the connection; the last list stays in force until it runs out. */
   stop(): Promise<void>;
@@ -39,7 +41,7 @@ const maxEventLength = 1_048_576;
  * Trusts nothing it receives: what the statement must hold is `LiveGrants.accept`'s to require.
  */
 export function watchLiveGrants(options: WatchOptions): Watch {
-  const { issuer, signIn, liveGrants, log = () => undefined, clocks = machineClocks } = options;
+  const { issuer, signIn, liveGrants, log = () => undefined, clocks = machineClocks, onUnenrolled } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
   const first = Promise.withResolvers<void>();
@@ -52,7 +54,7 @@ export function watchLiveGrants(options: WatchOptions): Watch {
   }
 
   /** Follows the stream until it is lost; never throws, but says how it ended. */
-  async function follow(): Promise<Loss & { readonly why: string }> {
+  async function follow(): Promise<Loss & { readonly why: string; readonly isUnenrolled: boolean }> {
     const silence = new AbortController();
     const hush = () => silence.abort();
     let timer: NodeJS.Timeout | undefined;
@@ -82,10 +84,17 @@ export function watchLiveGrants(options: WatchOptions): Watch {
         timer = setTimeout(hush, silenceMs);
         log('the stream of live grants is open');
       }
-      return { heard, status: null, open, comeBack, why: 'it has ended' };
+      return { heard, status: null, open, comeBack, why: 'it has ended', isUnenrolled: false };
     } catch (error) {
       const { status, retryAfter } = error instanceof BrokerError ? error : { status: null, retryAfter: null };
-      return { heard, status, open, comeBack: comeBack ?? retryAfter, why: wordsOf(error) };
+      return {
+        heard,
+        status,
+        open,
+        comeBack: comeBack ?? retryAfter,
+        why: wordsOf(error),
+        isUnenrolled: isUnenrolled(error),
+      };
     } finally {
       clearTimeout(timer);
       silence.abort();
@@ -107,6 +116,11 @@ export function watchLiveGrants(options: WatchOptions): Watch {
       if (signal.aborted) break;
       if (!loss.heard) failures += 1;
       log('the stream of live grants is lost', { why: loss.why });
+      if (loss.isUnenrolled) {
+        first.reject(new BrokerError(loss.why, 401));
+        onUnenrolled?.();
+        return;
+      }
       if (isWorthPolling(loss, failures)) {
         await poll().catch((error: unknown) => log('the list cannot be had either', { why: wordsOf(error) }));
       }

@@ -42,6 +42,7 @@ function reporter(): Reporter {
     hasRoom: () => hasRoom,
     recover: async () => undefined,
     hurry: () => undefined,
+    flush: async () => undefined,
     stop: async () => undefined,
   };
 }

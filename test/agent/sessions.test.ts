@@ -53,6 +53,22 @@ describe('a session', () => {
     assert.equal(session.signal.reason, 'grant-not-live');
   });
 
+  it('ends when the key that signed its credential is retired, unless it was renewed with one of another', async () => {
+    const { credentialKey } = at.broker;
+    const renewed = (await sessions.open(await at.verify(await at.credential())))!;
+    at.broker.credentialKey = await newSigningKey();
+    at.broker.keys.push({ key: at.broker.credentialKey, types: ['at+jwt'] });
+    at.broker.validKids = [credentialKey.kid, at.broker.credentialKey.kid];
+    at.clock.pass(30_000);
+    await at.connect();
+    assert.ok(!session.signal.aborted);
+    assert.ok(sessions.renew(renewed, await at.verify(await at.credential())));
+    at.broker.validKids = [at.broker.credentialKey.kid];
+    await at.connect();
+    assert.equal(session.signal.reason, 'bad-signature');
+    assert.ok(!renewed.signal.aborted);
+  });
+
   it('is not shortened by renewal with an older credential', async () => {
     const end = session.expiresAt();
     const exp = at.clock.now() / 1_000 + 30;

@@ -25,6 +25,8 @@ export interface AgentProcess {
   readonly lines: readonly Readonly<Record<string, unknown>>[];
   /** Ends it as a power cut would, but for what it has started. */
   kill(): Promise<void>;
+  /** Its exit code, once it has ended, by whatever. */
+  readonly exited: Promise<number | null>;
   /** Asks it to stop. @returns its exit code. */
   stop(): Promise<number | null>;
   /** Starts it again on the same state, after `kill` or `stop`. */
@@ -91,6 +93,7 @@ async function launch(directory: string, config: object): Promise<AgentProcess> 
     doorUrl: String(door),
     stateDirectory: (config as { stateDirectory: string }).stateDirectory,
     lines,
+    exited: ended.then(([code]: (number | null)[]) => code ?? null),
     async kill() {
       await end('SIGKILL');
     },

@@ -11,14 +11,16 @@ export interface ProgramOptions {
   readonly signal: AbortSignal;
 }
 
+export type ProgramEnd = 'stopped' | 'unenrolled' | 'hung';
+
 /** Ends what runs, tells the broker, and is out of the way before whoever stops it loses patience. */
 const mostMsToStop = 8_500;
 
 /**
- * Runs the agent until it is told to end, and ends it within nine seconds, whatever hangs.
- * @returns false when something was still there by then: the next start ends it.
+ * Runs the agent until it is told to end, or its device is taken out, and ends it within nine seconds, whatever hangs.
+ * @returns `hung` when something was still there by then: the next start ends it.
  */
-export async function runAgentProgram(config: AgentConfig, options: ProgramOptions): Promise<boolean> {
+export async function runAgentProgram(config: AgentConfig, options: ProgramOptions): Promise<ProgramEnd> {
   const { log, signal } = options;
   await mkdir(config.stateDirectory, { recursive: true, mode: 0o700 });
   // Two agents would sign with one key, and each would end what the other runs.
@@ -32,14 +34,16 @@ export async function runAgentProgram(config: AgentConfig, options: ProgramOptio
   const agent = await Promise.race([starting, stopped]);
   if (agent) {
     log.info({ device: agent.device, door: agent.doorUrl }, 'ready');
-    await stopped;
+    await Promise.race([stopped, agent.unenrolled]);
   }
-  log.info({ signal: signal.reason as string }, 'stopping');
+  const isUnenrolled = !signal.aborted;
+  log.info(isUnenrolled ? {} : { signal: signal.reason as string }, 'stopping');
   const isDone = await Promise.race([stop(starting), sleep(mostMsToStop, false)]);
   if (isDone) log.info({}, 'stopped');
   else log.warn({}, 'something cannot be ended; the next start tries again');
   lock.release();
-  return isDone;
+  if (!isDone) return 'hung';
+  return isUnenrolled ? 'unenrolled' : 'stopped';
 }
 
 /** An agent that still waits for its broker is done as it is: nobody was let in. */

@@ -20,6 +20,8 @@ export interface AgentLog {
 export interface RunningAgent {
   readonly device: DeviceId;
   readonly doorUrl: string;
+  /** Resolves when the broker has taken the device out; every session has ended by then. */
+  readonly unenrolled: Promise<void>;
   /** Ends every session and what runs in it, reports what it can, shuts the door. */
   stop(): Promise<void>;
 }
@@ -45,6 +47,7 @@ export async function startAgentProgram(config: AgentConfig, log: AgentLog): Pro
   const loadTls = () => loadDoorCertificate(stateDirectory, doorHosts(config.door), Date.now());
   let shown: DoorCertificate | null = config.door.hasTls ? await loadTls() : null;
   const { host, port, url } = config.door;
+  const unenrolled = Promise.withResolvers<void>();
   const agent = await startAgent({
     brokerUrl: config.brokerUrl,
     stateDirectory,
@@ -59,6 +62,7 @@ export async function startAgentProgram(config: AgentConfig, log: AgentLog): Pro
       ...(url === undefined ? {} : { url }),
       ...(shown && { tls: shown }),
     },
+    onUnenrolled: () => unenrolled.resolve(),
     isStillOn: (session) => stuck.some((action) => action.session === session),
     log: tell,
   });
@@ -79,6 +83,7 @@ export async function startAgentProgram(config: AgentConfig, log: AgentLog): Pro
   return {
     device: agent.device,
     doorUrl: agent.doorUrl,
+    unenrolled: unenrolled.promise,
     async stop() {
       timers.forEach((timer) => clearInterval(timer));
       await agent.stop();

@@ -30,7 +30,7 @@ export interface TestBroker {
   readonly tenant: TenantId;
   /** Enrols any number of devices. */
   readonly code: string;
-  readonly credentialKey: SigningKey;
+  credentialKey: SigningKey;
   readonly statementKey: SigningKey;
   readonly ledger: TestLedger;
   /** The key set it serves; a test may change it. */
