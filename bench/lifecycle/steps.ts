@@ -138,7 +138,14 @@ interface Door {
 function newDoor(issuer: string, world: World, keys: BrokerKeys, keyIds: readonly string[], device: DeviceId): Door {
   const live = new Map<GrantId, LiveGrant>();
   const startedAt = Date.now() - 60_000;
-  const list = { version: 1, iat: startedAt, exp: Infinity, keys: new Set(keyIds), grants: live };
+  const list = {
+    version: 1,
+    iat: startedAt,
+    exp: Infinity,
+    keys: new Set(keyIds),
+    newestLedgerKey: null,
+    grants: live,
+  };
   const liveGrants: LiveGrants = {
     accept: async () => {},
     now: Date.now,

@@ -17,6 +17,8 @@ export interface Enrolment {
   readonly jwksUri: string;
   /** The ledger's key as a C2SP vkey: what every receipt is verified with. Null when there is none: then none holds. */
   readonly ledgerKey: string | null;
+  /** The vkey that alone may replace the ledger's key should it leak; null when the broker has none. */
+  readonly recoveryKey: string | null;
 }
 
 export interface EnrolOptions {
@@ -31,8 +33,8 @@ export interface EnrolOptions {
 /**
  * The device's enrolment: read from the state directory, or made with the enrolment code at the first start
  * (contract §5). A directory that is enrolled never calls the broker again.
- * @throws BrokerError when the broker refuses, its answer points to another origin than the configured one, or issuer
- *   and ledger key are not those that the code was made for.
+ * @throws BrokerError when the broker refuses, its answer points to another origin than the configured one, or issuer,
+ *   ledger key and recovery key are not those that the code was made for.
  * @throws StateError when the device is not enrolled and there is no code, or it is enrolled with another broker.
  */
 export async function enrol(options: EnrolOptions): Promise<Enrolment> {
@@ -78,12 +80,12 @@ async function callEnrolment({ brokerUrl, code, facts }: Asked, key: DeviceKey):
 }
 
 function enrolmentOf(answer: unknown): Record<string, unknown> {
-  const { id, tenant, name, issuer, jwksUri, ledgerKey } = (answer ?? {}) as Record<string, unknown>;
-  return { device: id, tenant, name, issuer, jwksUri, ledgerKey };
+  const { id, ...rest } = (answer ?? {}) as Record<string, unknown>;
+  return { ...rest, device: id };
 }
 
 function checkEnrolment(value: unknown, brokerUrl: string): Enrolment {
-  const { device, tenant, name, issuer, jwksUri, ledgerKey } = (value ?? {}) as Record<string, unknown>;
+  const { device, tenant, name, issuer, jwksUri, ledgerKey, recoveryKey } = (value ?? {}) as Record<string, unknown>;
   if (!isId('device', device) || !isId('tenant', tenant)) {
     throw new BrokerError('the enrolment names no device and tenant', null);
   }
@@ -100,12 +102,13 @@ function checkEnrolment(value: unknown, brokerUrl: string): Enrolment {
     issuer: issuer as string,
     jwksUri: jwksUri as string,
     ledgerKey: typeof ledgerKey === 'string' ? ledgerKey : null,
+    recoveryKey: typeof recoveryKey === 'string' ? recoveryKey : null,
   };
 }
 
 /** The code came by another way than the answer: if they agree, nobody between put in a key of their own. */
-function requireMeantBroker({ issuer, ledgerKey }: Enrolment, code: string): void {
+function requireMeantBroker({ issuer, ledgerKey, recoveryKey }: Enrolment, code: string): void {
   if (ledgerKey === null) throw new BrokerError('the enrolment names no ledger key', null);
-  if (code.slice(code.lastIndexOf('-') + 1) === enrolmentCodeSuffix(issuer, ledgerKey)) return;
+  if (code.slice(code.lastIndexOf('-') + 1) === enrolmentCodeSuffix(issuer, ledgerKey, recoveryKey)) return;
   throw new BrokerError('the broker is not the one that the enrolment code was made for', null);
 }

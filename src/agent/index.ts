@@ -40,6 +40,7 @@ export { unenrol, type UnenrolOptions } from './unenrol.ts';
 export { loadDeviceKey, type DeviceKey } from './keys.ts';
 export { createSignIn, type SignIn, type SignInOptions } from './sign-in.ts';
 export { createBrokerKeys, type BrokerKey, type BrokerKeys, type BrokerKeysOptions } from './jwks.ts';
+export { createLedgerKeys, loadLedgerKeys, type LedgerKeys, type LedgerKeysOptions } from './ledger-keys.ts';
 export type { DemandedWitnesses, LedgerPlace, ReceiptOptions } from './receipts.ts';
 
 // What is live, and what is told of it.

@@ -18,6 +18,8 @@ export interface LiveList {
   readonly exp: number;
   /** The ids of the keys whose credentials count. */
   readonly keys: ReadonlySet<string>;
+  /** A hint, which proves nothing: the id of the ledger's newest key. Null when the broker says none. */
+  readonly newestLedgerKey: string | null;
   readonly grants: ReadonlyMap<GrantId, LiveGrant>;
 }
 
@@ -53,7 +55,15 @@ export function readStatement(payload: JsonObject, expected: { issuer: string; d
   const version = claim('version');
   requireThat(Number.isSafeInteger(version) && (version as number) >= 0, 'has no version');
   requireThat((version as number) <= iat + furthestAheadMs, 'has a version more than 60 s ahead of its time');
-  return { version: version as number, iat, exp, keys: readKeys(claim('keys')), grants: readGrants(claim('grants')) };
+  const hint = claim('newestLedgerKey');
+  return {
+    version: version as number,
+    iat,
+    exp,
+    keys: readKeys(claim('keys')),
+    newestLedgerKey: typeof hint === 'string' && /^[0-9a-f]{8}$/.test(hint) ? hint : null,
+    grants: readGrants(claim('grants')),
+  };
 }
 
 /**

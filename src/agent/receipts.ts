@@ -2,12 +2,14 @@ import { decodeBase64 } from '../domain/base64.ts';
 import {
   longestReceipt,
   receiptVerifier,
+  signersOf,
   type PresentedReceipt,
   type ReceiptClaims,
   type ReceiptVerdict,
 } from '../ledger/receipt.ts';
 import { fails, Malformed } from '../ledger/verdict.ts';
 import { parseVkey } from '../ledger/vkey.ts';
+import type { LedgerKeys } from './ledger-keys.ts';
 import { Refusal } from './refusal.ts';
 
 /** Who must have cosigned the checkpoint of a receipt: of the agent's own configuration, never from the broker. */
@@ -20,6 +22,8 @@ export interface DemandedWitnesses {
 export interface ReceiptOptions {
   /** The ledger's key as the enrolment gave it; its name is the only origin that counts. Null: no receipt holds. */
   readonly ledgerKey: string | null;
+  /** Follows that key to its successors; without it, the key counts for ever and no other does. */
+  readonly ledgerKeys?: LedgerKeys | undefined;
   readonly witnesses?: DemandedWitnesses | undefined;
 }
 
@@ -35,13 +39,16 @@ export interface LedgerPlace {
 
 /**
  * Verifies the receipt that came in the `Latchkey-Receipt` headers with a credential whose signature is verified.
- * Offline: asks nobody.
+ * Offline, as a rule: only where the checkpoint names a key that is not known, the broker is asked, now and then, how the
+ * keys follow one another.
+ * @param now by the agent's clock: a key that was replaced counts until its end.
  * @throws Refusal `no-receipt` or `bad-receipt`.
  */
 export type ReceiptCheck = (
   headers: readonly string[] | undefined,
   credential: { readonly hash: string; readonly claims: ReceiptClaims },
-) => LedgerPlace;
+  now: number,
+) => Promise<LedgerPlace>;
 
 const longestHeader = Math.ceil(longestReceipt / 3) * 4;
 
@@ -52,21 +59,45 @@ const longestHeader = Math.ceil(longestReceipt / 3) * 4;
  */
 export function createReceiptCheck(options: ReceiptOptions): ReceiptCheck {
   const verify = verifierOf(options);
-  return (headers, { hash, claims }) => {
+  return async (headers, { hash, claims }, now) => {
     if (headers === undefined || headers.length === 0) {
       throw new Refusal('no-receipt', 'the credential comes without the receipt that it is in the ledger');
     }
-    const verdict = verify({ text: readHeader(headers), hash, claims });
+    const presented = { text: readHeader(headers), hash, claims };
+    let verdict = verify(presented, now);
+    if (!verdict.ok && isOfUnknownKey(presented.text, options, now) && (await options.ledgerKeys!.refresh())) {
+      verdict = verify(presented, now);
+    }
     if (!verdict.ok) throw bad(verdict.reason);
     const { size, root } = verdict.checkpoint;
     return { index: verdict.index, checkpoint: { size, root: Buffer.from(root).toString('base64url') } };
   };
 }
 
-function verifierOf({ ledgerKey, witnesses }: ReceiptOptions): (presented: PresentedReceipt) => ReceiptVerdict {
+type Verify = (presented: PresentedReceipt, now: number) => ReceiptVerdict;
+
+function verifierOf({ ledgerKey, ledgerKeys, witnesses }: ReceiptOptions): Verify {
   const origin = ledgerKey === null ? null : originOf(ledgerKey);
   if (ledgerKey === null || origin === null) return () => fails('the device was enrolled without a ledger key');
-  return receiptVerifier({ ledgerKey, origin, witnesses });
+  let made = { keys: ledgerKey, verify: receiptVerifier({ ledgerKey, origin, witnesses }) };
+  return (presented, now) => {
+    const counting = ledgerKeys?.counting(now) ?? [ledgerKey];
+    const keys = counting.join(' ');
+    // Reading a key costs as much as verifying with it.
+    if (made.keys !== keys) made = { keys, verify: receiptVerifier({ ledgerKey: counting, origin, witnesses }) };
+    return made.verify(presented);
+  };
+}
+
+function isOfUnknownKey(text: string, { ledgerKeys }: ReceiptOptions, now: number): boolean {
+  if (!ledgerKeys) return false;
+  const known = ledgerKeys.counting(now).map(parseVkey);
+  try {
+    return signersOf(text, known[0]!.name).some((id) => known.every((key) => key.id !== id));
+  } catch (error) {
+    if (error instanceof Malformed) return false;
+    throw error;
+  }
 }
 
 function originOf(vkey: string): string | null {

@@ -7,6 +7,7 @@ import { openDoor, type Door, type DoorOptions } from './door.ts';
 import { enrol, type Enrolment } from './enrol.ts';
 import { createBrokerKeys } from './jwks.ts';
 import { loadDeviceKey } from './keys.ts';
+import { loadLedgerKeys } from './ledger-keys.ts';
 import { createLiveGrants, type LiveGrants } from './live-grants.ts';
 import type { HighWater } from './live-grants-statement.ts';
 import type { DemandedWitnesses } from './receipts.ts';
@@ -96,6 +97,7 @@ async function startWith(outbox: Outbox, options: AgentOptions): Promise<Agent> 
     ...(enrolmentCode === undefined ? {} : { code: enrolmentCode }),
   });
   const { issuer, device, tenant, jwksUri, ledgerKey } = enrolment;
+  const ledgerKeys = (await loadLedgerKeys(enrolment, stateDirectory, { witnesses, log })) ?? undefined;
   const key = await loadDeviceKey(stateDirectory);
   const keys = createBrokerKeys({ jwksUri });
   const seen = readHighWater(await readState(stateDirectory, highWaterFile));
@@ -104,7 +106,8 @@ async function startWith(outbox: Outbox, options: AgentOptions): Promise<Agent> 
   const signIn = createSignIn({ issuer, device, key, now });
   const reporter = createReporter({ issuer, device, key, signIn, outbox, now, log });
   const sessions = createSessions({ liveGrants, reporter });
-  const verifier = createVerifier({ issuer, device, tenant, keys, liveGrants, ledgerKey, witnesses });
+  const verifier = createVerifier({ issuer, device, tenant, keys, liveGrants, ledgerKey, ledgerKeys, witnesses });
+  liveGrants.onChange(() => ledgerKeys?.heard(liveGrants.current()?.newestLedgerKey ?? null));
   const { actions, door: { port, ...address } = {} } = options;
   const doorOptions = { host: '127.0.0.1', ...address, verifier, sessions, reporter, actions, log };
   const door = await openDoorAgain(stateDirectory, doorOptions, port);
@@ -129,6 +132,7 @@ async function startWith(outbox: Outbox, options: AgentOptions): Promise<Agent> 
     await reporter.stop(0);
     throw error;
   });
+  await ledgerKeys?.idle();
   const proofsCount = untilProofsCount(liveGrants.startedAt()!);
   await reporter.recover(seen?.iat ?? null, options.isStillOn);
   liveGrants.onChange(() => reporter.hurry());

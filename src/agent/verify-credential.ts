@@ -93,7 +93,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
   return {
     async verifyCredential(presented) {
       const { claims, credential, kid } = identify(presented, await requireSignature(presented));
-      const place = locate(presented.receipt, { hash: credential, claims: receiptClaims(claims, options) });
+      const about = { hash: credential, claims: receiptClaims(claims, options) };
+      const place = await locate(presented.receipt, about, clock());
       receipted.use(credential, clock(), claims.exp * 1_000);
       return { ...claims, credential, kid, place, live: admit(claims, presented.scope, claims) };
     },

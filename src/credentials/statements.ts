@@ -20,6 +20,8 @@ export async function signLiveGrants(
     readonly version: number;
     readonly readAt: Date;
     readonly keys: readonly string[];
+    /** The id of the ledger's newest key, for devices that do not know it yet: a hint to look for its proof. */
+    readonly newestLedgerKey?: string | undefined;
     readonly grants: readonly {
       readonly id: GrantId;
       readonly person: PersonId;
@@ -38,6 +40,7 @@ export async function signLiveGrants(
     exp: iat + liveGrantsLifetime,
     version: list.version,
     keys: list.keys,
+    newestLedgerKey: list.newestLedgerKey,
     grants: list.grants,
   });
 }

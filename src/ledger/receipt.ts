@@ -3,6 +3,7 @@ import { parseCanonical } from './canonical-check.ts';
 import { openCheckpoint, type Checkpoint, type CheckpointTrust } from './checkpoint.ts';
 import { leafHash } from './merkle.ts';
 import { verifyInclusion } from './merkle-verify.ts';
+import { parseNote } from './note.ts';
 import { formatProofText, parseProofText, type ProofText } from './proof-text.ts';
 import { fails, Malformed, type Failure } from './verdict.ts';
 import { parseVkey, type SignatureKind, type VerifierKey } from './vkey.ts';
@@ -18,8 +19,8 @@ export const longestReceipt = 8_192;
 
 /** Whose receipts are believed; of the verifier's own configuration and its enrolment, never of the receipt. */
 export interface ReceiptTrust {
-  /** The ledger's key as a C2SP vkey. */
-  readonly ledgerKey: string;
+  /** The ledger's key as a C2SP vkey; several while one takes the place of another. */
+  readonly ledgerKey: string | readonly string[];
   readonly origin: string;
   /** Witnesses' keys as C2SP vkeys of type 0x04, and how many of them must have cosigned. */
   readonly witnesses?: { readonly keys: readonly string[]; readonly needed: number } | undefined;
@@ -66,7 +67,7 @@ export function receiptVerifier(trust: ReceiptTrust): (presented: PresentedRecei
   const { origin, witnesses } = trust;
   const checkpoints: CheckpointTrust = {
     origin,
-    ledgerKeys: [readKey(trust.ledgerKey, 'ed25519')],
+    ledgerKeys: [trust.ledgerKey].flat().map((vkey) => readKey(vkey, 'ed25519')),
     witnesses: witnesses && readWitnesses(witnesses),
   };
   return (presented) => {
@@ -77,6 +78,15 @@ export function receiptVerifier(trust: ReceiptTrust): (presented: PresentedRecei
       throw error;
     }
   };
+}
+
+/**
+ * The ids of the keys under which a receipt's checkpoint says to be signed by that ledger; nothing of it is verified.
+ * @throws Malformed when it is no receipt.
+ */
+export function signersOf(receipt: string, origin: string): string[] {
+  const { signatures } = parseNote(parseProofText(receipt).checkpoint);
+  return signatures.filter(({ name }) => name === origin).map(({ id }) => id);
 }
 
 /** Verifies one receipt of a credential that is at hand as it was signed: see `receiptVerifier`. */

@@ -6,6 +6,7 @@ import {
   machineClocks,
   Refusal,
   type BrokerKeys,
+  type LedgerKeys,
 } from '../../src/agent/index.ts';
 import type { TestBroker } from './broker.ts';
 import type { TestDevice } from './device.ts';
@@ -31,7 +32,7 @@ const url = 'http://127.0.0.1:9443/sessions';
 
 export async function openDeviceDoor(
   broker: TestBroker,
-  { device, ledgerKey }: { device: TestDevice; ledgerKey: string },
+  { device, ledgerKey, ledgerKeys }: { device: TestDevice; ledgerKey: string; ledgerKeys?: LedgerKeys },
 ): Promise<DeviceDoor> {
   const issuer = broker.config.publicUrl;
   let copy: BrokerKeys;
@@ -50,7 +51,8 @@ export async function openDeviceDoor(
   };
   const about = { issuer, device: device.id, keys };
   const liveGrants = createLiveGrants({ ...about, seen: null, remember: async () => {} });
-  const verifier = createVerifier({ ...about, tenant: broker.contoso.id, liveGrants, ledgerKey });
+  const verifier = createVerifier({ ...about, tenant: broker.contoso.id, liveGrants, ledgerKey, ledgerKeys });
+  liveGrants.onChange(() => ledgerKeys?.heard(liveGrants.current()?.newestLedgerKey ?? null));
   const door: DeviceDoor = {
     async refresh() {
       await takeCopy();
