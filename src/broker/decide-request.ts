@@ -1,5 +1,5 @@
 import { LatchkeyError } from '../domain/errors.ts';
-import type { PersonId, RequestId } from '../domain/ids.ts';
+import type { GrantId, PersonId, RequestId } from '../domain/ids.ts';
 import {
   approve,
   deny,
@@ -29,7 +29,7 @@ import type { Tx } from '../store/transaction.ts';
 import { noPolicyPermits, RecordedRefusal, refusedByPolicy } from './command.ts';
 import type { BrokerContext, Caller } from './context.ts';
 import { extendGrant } from './extend-grant.ts';
-import { makeGrant } from './make-grant.ts';
+import { makeGrant, type Outcome } from './make-grant.ts';
 import type { Journal } from './journal.ts';
 import { decidingTeams } from './people.ts';
 import { requireVisible } from './see.ts';
@@ -54,13 +54,13 @@ export async function decideRequest(
   caller: Caller,
   id: RequestId,
   say: Say,
-): Promise<AccessRequest> {
+): Promise<Outcome> {
   const [stored, aliases] = await Promise.all([lockForDecision(tx, id), aliasesOf(tx, caller.id)]);
   const tenant = stored && (await fixedTenant(tx, stored.request.tenant));
   if (!stored || !tenant) throw new LatchkeyError('not-found', 'there is no such request');
   const { request, now } = stored;
   requireVisible(context, caller, 'requests', { owner: request.requester, tenantSlug: tenant.slug });
-  if (isRepeat(request, caller.id, say.verdict, say.stage)) return request;
+  if (isRepeat(request, caller.id, say.verdict, say.stage)) return { request, made: null };
 
   const chosen = chooseStage(context, caller, request, tenant, aliases, say, now);
   if (chosen ? !chosen.decision.allowed : !decidesElsewhere(context, caller, request, aliases)) {
@@ -97,15 +97,18 @@ export async function decideRequest(
   if ('state' in outcome) {
     recordOutcome(tx, id, { state: 'denied' }, now);
     journal.notice(now, { person: request.requester }, 'request-decided', id);
-    return outcome;
+    return { request: outcome, made: null };
   }
-  if (outcome.outcome === 'open') return outcome.request;
+  if (outcome.outcome === 'open') return { request: outcome.request, made: null };
   journal.notice(now, { person: request.requester }, 'request-decided', id);
   const agreed = { request: outcome.request, terms: outcome.terms, decisions: [decided] };
-  const grant = pending.extends
-    ? await extendGrant(context, tx, journal, agreed, stored, now)
-    : await makeGrant(context, tx, journal, agreed, now);
-  return { ...outcome.request, state: 'granted', grant: grant.id };
+  const granted = (grant: GrantId): AccessRequest => ({ ...outcome.request, state: 'granted', grant });
+  if (pending.extends) {
+    const { id: extended } = await extendGrant(context, tx, journal, agreed, stored, now);
+    return { request: granted(extended), made: null };
+  }
+  const grant = await makeGrant(context, tx, journal, agreed, now);
+  return { request: granted(grant.id), made: { grant, now } };
 }
 
 /**

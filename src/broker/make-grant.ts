@@ -2,7 +2,7 @@ import { LatchkeyError } from '../domain/errors.ts';
 import { spanOf, type LiveGrant } from '../domain/grant.ts';
 import { newId } from '../domain/ids.ts';
 import { teamFor, type Profile } from '../domain/profile.ts';
-import type { PendingRequest } from '../domain/request.ts';
+import type { AccessRequest, PendingRequest } from '../domain/request.ts';
 import type { Terms } from '../domain/terms.ts';
 import { broker, type DecisionRecord } from '../ledger/events.ts';
 import { insertGrant } from '../store/grant-changes.ts';
@@ -13,6 +13,13 @@ import { fixedTenant } from '../store/tenants.ts';
 import type { Tx } from '../store/transaction.ts';
 import type { BrokerContext } from './context.ts';
 import type { Journal } from './journal.ts';
+
+/** A request as it stands after a use case, with the grant that was made of it there and then. */
+export interface Outcome {
+  readonly request: AccessRequest;
+  /** Nobody else can have changed it yet: it need not be read. */
+  readonly made: { readonly grant: LiveGrant; readonly now: Date } | null;
+}
 
 /** Kinds of alarm that a break-glass grant can have. */
 export const reviewAlarms = ['break-glass-used', 'review-overdue'] as const;

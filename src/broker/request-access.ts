@@ -1,7 +1,7 @@
 import { LatchkeyError, invalid } from '../domain/errors.ts';
 import { newId, type DeviceId } from '../domain/ids.ts';
 import { teamFor, type Profile } from '../domain/profile.ts';
-import { lapseTime, type AccessRequest, type PendingRequest, type Stage } from '../domain/request.ts';
+import { lapseTime, type PendingRequest, type Stage } from '../domain/request.ts';
 import { decide } from '../policy/index.ts';
 import type { Decision } from '../policy/question.ts';
 import { findDevices, type Device } from '../store/devices.ts';
@@ -11,7 +11,7 @@ import { insertRequest } from '../store/requests.ts';
 import { databaseNow, type Tx } from '../store/transaction.ts';
 import { noPolicyPermits, RecordedRefusal, refusedByPolicy } from './command.ts';
 import { tenantFacts, type BrokerContext, type Caller } from './context.ts';
-import { makeGrant } from './make-grant.ts';
+import { makeGrant, type Outcome } from './make-grant.ts';
 import { seenBy } from './people.ts';
 import type { Journal } from './journal.ts';
 
@@ -39,7 +39,7 @@ export async function requestAccess(
   journal: Journal,
   caller: Caller,
   wish: AccessWish,
-): Promise<AccessRequest> {
+): Promise<Outcome> {
   context.ledger.requireRoom();
   const profile = context.policy().profiles.get(wish.profile);
   if (!profile) throw invalid('/profile', `there is no profile \`${wish.profile}\``);
@@ -84,10 +84,10 @@ export async function requestAccess(
   await submit(tx, journal, request, profile, recorded);
   if (request.stages.length > 0) {
     journal.afterCommit(() => context.hints.due(request.lapsesAt));
-    return request;
+    return { request, made: null };
   }
   const grant = await makeGrant(context, tx, journal, { request, terms: request, decisions: [] }, now);
-  return { ...request, state: 'granted', grant: grant.id };
+  return { request: { ...request, state: 'granted', grant: grant.id }, made: { grant, now } };
 }
 
 /** Writes a new request and the fact of it. */

@@ -1,6 +1,7 @@
 import { endedAt, reviewState, type Grant } from '../domain/grant.ts';
 import { formatDuration } from '../domain/duration.ts';
-import type { PersonId } from '../domain/ids.ts';
+import type { Outcome } from '../broker/make-grant.ts';
+import type { GrantId, PersonId } from '../domain/ids.ts';
 import { approvedBy, type AccessRequest } from '../domain/request.ts';
 import type { Alarm } from '../store/alarms.ts';
 import type { Device } from '../store/devices.ts';
@@ -18,22 +19,29 @@ const person = (id: PersonId, names: Names): { id: PersonId; name: string | null
   name: names.get(id) ?? null,
 });
 
-/**
- * Requests as the API shows them; each that was granted with its whole grant.
- * @param known names that need not be looked up.
- */
+/** What need not be looked up. */
+interface Known {
+  readonly names?: Names;
+  readonly made?: Outcome['made'];
+}
+
+const noSessions = { open: 0, confirmed: 0, lastEndedAt: null };
+
+/** Requests as the API shows them; each that was granted with its whole grant. */
 export async function showRequests(
   runner: Runner,
   requests: readonly AccessRequest[],
-  known: Names = new Map(),
+  { names: known = new Map(), made = null }: Known = {},
 ): Promise<object[]> {
   const granted = requests.flatMap((request) => (request.state === 'granted' ? [request.grant] : []));
+  const unread = granted.filter((id) => id !== made?.grant.id);
   const theirs = requests.flatMap((r) => [r.requester, ...r.decisions.map((d) => d.by)]);
-  const [stored, told] = await Promise.all([findGrants(runner, granted), addNames(runner, theirs, known)]);
-  const grants = new Map(stored.map((each) => [each.grant.id, each]));
+  const [stored, told] = await Promise.all([findGrants(runner, unread), addNames(runner, theirs, known)]);
+  const grants = new Map<GrantId, ShownGrant>(stored.map((each) => [each.grant.id, each]));
+  if (made) grants.set(made.grant.id, { ...made, sessions: noSessions });
   const names = await addNames(
     runner,
-    stored.flatMap(({ grant }) => personsOf(grant)),
+    [...grants.values()].flatMap(({ grant }) => personsOf(grant)),
     told,
   );
   return requests.map((request) => {
@@ -77,7 +85,7 @@ export async function showRequests(
 }
 
 /** One request as the API shows it. */
-export async function showRequest(runner: Runner, request: AccessRequest, known?: Names): Promise<object> {
+export async function showRequest(runner: Runner, request: AccessRequest, known?: Known): Promise<object> {
   const [shown] = await showRequests(runner, [request], known);
   return shown!;
 }
@@ -101,7 +109,9 @@ function personsOf(grant: Grant): PersonId[] {
   return [grant.person, grant.ending?.by, grant.review?.by].filter((id) => id !== null && id !== undefined);
 }
 
-function showGrant({ grant, sessions, now }: StoredGrant, names: Names): object {
+type ShownGrant = Pick<StoredGrant, 'grant' | 'sessions' | 'now'>;
+
+function showGrant({ grant, sessions, now }: ShownGrant, names: Names): object {
   const { review, ending } = grant;
   const { open, confirmed } = sessions;
   return {

@@ -1,4 +1,4 @@
-import type { PersonId } from '../domain/ids.ts';
+import type { PersonId, RequestId } from '../domain/ids.ts';
 import { onceNowSql, row, rows, type Runner, type Tx } from './transaction.ts';
 
 /** What an identity provider said of someone, at a given moment. */
@@ -113,6 +113,24 @@ export async function namesOf(runner: Runner, persons: readonly PersonId[]): Pro
     'names-of',
     `SELECT person, value FROM personal_data WHERE kind = 'name' AND person = ANY ($1)`,
     [[...new Set(persons)]],
+  );
+  return new Map(found.map((each) => [each.person, each.value]));
+}
+
+/** The names of whoever asked for something or has decided on it, and of one person more. */
+export async function namesAround(
+  runner: Runner,
+  request: RequestId,
+  person: PersonId,
+): Promise<Map<PersonId, string>> {
+  const found = await rows<{ person: PersonId; value: string }>(
+    runner,
+    'names-around',
+    `SELECT person, value FROM personal_data WHERE kind = 'name' AND person IN (
+       SELECT requester FROM requests WHERE id = $1
+       UNION SELECT person FROM decisions WHERE request = $1
+       UNION SELECT $2::typeid)`,
+    [request, person],
   );
   return new Map(found.map((each) => [each.person, each.value]));
 }

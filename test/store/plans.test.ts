@@ -181,6 +181,7 @@ describe('a statement on the way of a request reads no more than it needs', () =
     await reads(50, (tx) => persons.upsertPerson(tx, nth('per', 90_000), said));
     await reads(50, (tx) => persons.upsertPerson(tx, nth('per', 90_000), { ...said, subject: 'new' }));
     await reads(50, (tx) => persons.aliasesOf(tx, nth('per', 100)));
+    await reads(50, (tx) => persons.namesAround(tx, nth('req', 3), nth('per', 100)));
     await reads(500, (tx) =>
       persons.namesOf(
         tx,

@@ -3,15 +3,16 @@ import { runCommand, type Idempotency } from '../../broker/command.ts';
 import { cancelRequest } from '../../broker/cancel-request.ts';
 import type { Journal } from '../../broker/journal.ts';
 import { decideRequest } from '../../broker/decide-request.ts';
+import type { Outcome } from '../../broker/make-grant.ts';
 import { decidingTeams } from '../../broker/people.ts';
 import { requestAccess } from '../../broker/request-access.ts';
 import { requireVisible, seenInList } from '../../broker/see.ts';
 import { LatchkeyError, invalid } from '../../domain/errors.ts';
 import type { RequestId } from '../../domain/ids.ts';
-import { requestStates, type AccessRequest } from '../../domain/request.ts';
+import { requestStates } from '../../domain/request.ts';
 import type { Narrow } from '../../domain/terms.ts';
 import { findRequest, listApprovable, listRequests, type StoredRequest } from '../../store/requests.ts';
-import { aliasesOf, namesOf } from '../../store/persons.ts';
+import { aliasesOf, namesAround, namesOf } from '../../store/persons.ts';
 import { fixedTenant } from '../../store/tenants.ts';
 import type { Tx } from '../../store/transaction.ts';
 import type { Caller } from '../../broker/context.ts';
@@ -45,12 +46,14 @@ export function requestRoutes(context: HttpContext): Route[] {
   const onRequest = (
     caller: Caller,
     idempotency: Idempotency | null,
-    work: (tx: Tx, journal: Journal) => Promise<AccessRequest>,
+    id: RequestId,
+    work: (tx: Tx, journal: Journal) => Promise<Outcome>,
   ): Promise<Answer> =>
-    runCommand(broker, { actor: personActor(caller), idempotency }, async (tx, journal) => ({
-      status: 200,
-      body: await showRequest(tx, await work(tx, journal)),
-    }));
+    runCommand(broker, { actor: personActor(caller), idempotency }, async (tx, journal) => {
+      // What the answer needs of others is asked for on the first way to the database; the lock is taken before.
+      const [{ request, made }, names] = await Promise.all([work(tx, journal), namesAround(tx, id, caller.id)]);
+      return { status: 200, body: await showRequest(tx, request, { names, made }) };
+    });
 
   return [
     route({
@@ -86,13 +89,13 @@ export function requestRoutes(context: HttpContext): Route[] {
           startsAt: body.startsAt === undefined ? null : readTime(body.startsAt, '/startsAt'),
         };
         return runCommand(broker, { actor: personActor(caller), dryRun, idempotency }, async (tx, journal) => {
-          const [request, names] = await Promise.all([
+          const [{ request, made }, names] = await Promise.all([
             requestAccess(broker, tx, journal, caller, wish),
             namesOf(tx, [caller.id]),
           ]);
           return {
             status: dryRun ? 200 : 201,
-            body: await showRequest(tx, request, names),
+            body: await showRequest(tx, request, { names, made }),
             headers: dryRun ? {} : { Location: `/v1/requests/${request.id}` },
           };
         });
@@ -190,7 +193,7 @@ export function requestRoutes(context: HttpContext): Route[] {
           narrow: body.narrow && Object.keys(body.narrow).length > 0 ? readNarrow(body.narrow) : null,
         };
         if (say.verdict === 'deny' && say.narrow) throw invalid('/narrow', 'only an approval can narrow');
-        return onRequest(caller, idempotency, (tx, journal) =>
+        return onRequest(caller, idempotency, params.id, (tx, journal) =>
           decideRequest(broker, tx, journal, caller, params.id, say),
         );
       },
@@ -209,7 +212,10 @@ export function requestRoutes(context: HttpContext): Route[] {
       answers: { 200: answer },
       problems: ['invalid-request', 'not-permitted', 'not-found', 'conflict'],
       async handle({ caller, params, idempotency }) {
-        return onRequest(caller, idempotency, (tx, journal) => cancelRequest(broker, tx, journal, caller, params.id));
+        return onRequest(caller, idempotency, params.id, async (tx, journal) => ({
+          request: await cancelRequest(broker, tx, journal, caller, params.id),
+          made: null,
+        }));
       },
     }),
   ];
