@@ -93,6 +93,7 @@ const ConfigFile = Type.Object(
       ),
     ),
     trustedProxies: Type.Optional(texts),
+    metrics: Type.Optional(Type.Object({ host: text, port: Type.Integer({ minimum: 0, maximum: 65_535 }) }, closed)),
     timeouts: Type.Optional(Type.Object({ headers: Type.Optional(Duration), body: Type.Optional(Duration) }, closed)),
   },
   closed,
@@ -120,6 +121,8 @@ export interface Config {
   readonly keys: Rotation;
   readonly rateLimits: RateLimits;
   readonly trustedProxies: readonly string[];
+  /** Where this process tells its figures, to whoever can reach it there; absent means nowhere. */
+  readonly metrics?: { readonly host: string; readonly port: number };
   readonly timeouts: Timeouts;
 }
 

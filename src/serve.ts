@@ -23,10 +23,12 @@ import type { HttpContext, RequestLog } from './http/context.ts';
 import { answerNotReady, createHttpServer } from './http/server.ts';
 import { createIdentityVerifier } from './http/identity/identity-verifier.ts';
 import { parseVkey } from './ledger/vkey.ts';
+import type { Metrics } from './metrics.ts';
 import { migrate, requireCurrentSchema } from './store/migrate.ts';
 import { ensureAuditPartitions } from './store/events.ts';
+import { readGauges } from './store/gauges.ts';
 import { openPool, type Pool } from './store/pool.ts';
-import { databaseNow } from './store/transaction.ts';
+import { createProbe } from './store/probe.ts';
 
 export type ServeLog = BrokerContext['log'] & RequestLog;
 
@@ -34,6 +36,8 @@ export type ServeLog = BrokerContext['log'] & RequestLog;
 export interface RunningBroker {
   /** Where it listens, which is its public URL unless something stands before it. */
   readonly url: string;
+  /** Where `/metrics` is; null when the configuration names no place. */
+  readonly metricsUrl: string | null;
   readonly context: BrokerContext;
   /** Stops taking work, finishes what runs, and lets go of everything, within ten seconds. */
   stop(): Promise<void>;
@@ -134,10 +138,14 @@ async function start(
   const sweeper = (late.sweeper = startSweeper(broker));
   undo.push(() => sweeper.close());
 
-  answer = createApp(httpContext(config, broker, vault, policies, liveLists, requestWatch, () => ready, log));
+  const metrics = await openMetrics(config, { broker, vault, liveLists, ready: () => ready });
+  undo.push(() => metrics?.close());
+  const answered = metrics?.answered ?? (() => {});
+  answer = createApp(httpContext(config, broker, vault, policies, liveLists, requestWatch, () => ready, log, answered));
   ready = true;
   return {
     url,
+    metricsUrl: metrics?.url ?? null,
     context: broker,
     async stop() {
       ready = false;
@@ -181,6 +189,7 @@ function httpContext(
   requestWatch: HttpContext['requestWatch'],
   ready: () => boolean,
   log: ServeLog,
+  answered: HttpContext['answered'],
 ): HttpContext {
   return {
     broker,
@@ -195,9 +204,34 @@ function httpContext(
     bodyTimeout: config.timeouts.body,
     ready,
     vaultHealth: () => vault.health(),
-    databaseAnswers: shared(() => answersSoon(broker.pool)),
+    databaseAnswers: createProbe(broker.pool),
     log,
+    answered,
   };
+}
+
+async function openMetrics(
+  { metrics }: Config,
+  of: {
+    readonly broker: BrokerContext;
+    readonly vault: Vault;
+    readonly liveLists: LiveLists;
+    readonly ready: () => boolean;
+  },
+): Promise<Metrics | null> {
+  if (!metrics) return null;
+  const { broker, vault, liveLists, ready } = of;
+  const { pool } = broker;
+  // Loaded only where it is used: nobody else has the memory of it.
+  const { startMetrics } = await import('./metrics.ts');
+  return startMetrics(metrics, {
+    ready,
+    vault: () => vault.health(),
+    ledgerBehind: () => broker.ledger.behind(),
+    streams: () => liveLists.connected,
+    connections: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    gauges: () => readGauges(pool),
+  });
 }
 
 async function openDatabase(config: Config, log: ServeLog, undo: (() => Promise<void> | void)[]): Promise<Pool> {
@@ -224,29 +258,6 @@ async function openDatabase(config: Config, log: ServeLog, undo: (() => Promise<
   undo.push(() => pool.end());
   await requireCurrentSchema(pool);
   return pool;
-}
-
-/** One look at a time, however many ask: nobody without a name can keep the database busy. */
-function shared(look: () => Promise<boolean>): () => Promise<boolean> {
-  let looking: Promise<boolean> | null = null;
-  return () =>
-    (looking ??= look().finally(() => {
-      looking = null;
-    }));
-}
-
-async function answersSoon(pool: Pool): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), 2_000);
-  });
-  try {
-    return await Promise.race([databaseNow(pool).then(() => true), tooLate]);
-  } catch {
-    return false;
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function listen(server: Server, config: Config): Promise<string> {

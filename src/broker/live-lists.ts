@@ -18,6 +18,8 @@ export interface Subscriber {
 
 /** Tells connected devices what is live on them: at connect, at each change, and regularly from a fresh read. */
 export interface LiveLists {
+  /** How many devices are connected to this broker. */
+  readonly connected: number;
   /** The device's statement from a fresh read; null when it is not enrolled. */
   statementFor(device: DeviceId): Promise<string | null>;
   /** @throws unavailable once no more devices are taken. */
@@ -137,6 +139,9 @@ export function createLiveLists(
   });
 
   return {
+    get connected() {
+      return connections.size;
+    },
     async statementFor(device) {
       context.ledger.requireSound();
       const [list] = await readLiveLists(context.pool, [device]);

@@ -8,13 +8,17 @@ export function logWhenDone(context: HttpContext, request: Request, response: Re
   response.once('close', () => {
     const { requestId, route, who, error } = response.locals as Record<string, unknown>;
     const known = error instanceof LatchkeyError ? error : null;
+    const call = {
+      method: request.method,
+      route: typeof route === 'string' ? route : null,
+      status: response.statusCode,
+      ms: Math.round((performance.now() - started) * 10) / 10,
+    };
+    context.answered(call);
     context.log.info(
       {
         requestId,
-        method: request.method,
-        route: route ?? null,
-        status: response.statusCode,
-        ms: Math.round((performance.now() - started) * 10) / 10,
+        ...call,
         ...(who !== undefined && { who }),
         ...(known && { code: known.code, detail: loggable(known), cause: causeOf(known) }),
       },

@@ -14,6 +14,15 @@ export interface RequestLog {
   error(fields: object, message: string): void;
 }
 
+/** A call that was answered, or whose caller is gone. */
+export interface AnsweredCall {
+  readonly method: string;
+  /** The route as the API describes it; null for what is none. */
+  readonly route: string | null;
+  readonly status: number;
+  readonly ms: number;
+}
+
 export interface RateLimits {
   readonly person: RateLimit;
   readonly device: RateLimit;
@@ -38,4 +47,6 @@ export interface HttpContext {
   readonly vaultHealth: () => VaultHealth;
   readonly databaseAnswers: () => Promise<boolean>;
   readonly log: RequestLog;
+  /** Is told of every call. */
+  readonly answered: (call: AnsweredCall) => void;
 }
