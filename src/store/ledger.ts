@@ -61,7 +61,10 @@ export async function placeWaiting(tx: Tx, first: number, limit: number): Promis
   );
 }
 
-/** The bytes of entries, in order; shorter than asked for where the ledger ends. */
+/**
+ * The bytes of entries, in order; shorter than asked for where the ledger ends. Each event is looked up by its key: a
+ * join may be planned as a walk through all of history, for a handful of entries.
+ */
 export async function readEntries(
   runner: Runner,
   from: number,
@@ -70,7 +73,8 @@ export async function readEntries(
   return rows(
     runner,
     'read-entries',
-    `SELECT e.position, a.bytes FROM ledger_entries e JOIN audit_events a ON a.id = e.event AND a.at = e.at
+    `SELECT e.position, a.bytes FROM ledger_entries e,
+       LATERAL (SELECT bytes FROM audit_events WHERE id = e.event AND at = e.at OFFSET 0) AS a
      WHERE e.position >= $1 AND e.position < $1 + $2::bigint ORDER BY e.position`,
     [from, limit],
   );
@@ -193,63 +197,6 @@ export async function listenToLedger(pool: Pool, heard: (size: number) => void):
 }
 
 const listenAgainAfter = 500;
-
-export interface EntryFilter {
-  /** Only these tenants' entries, by slug; null means all entries. */
-  readonly slugs: readonly string[] | null;
-  readonly subject: string | null;
-  readonly types: readonly string[] | null;
-  readonly tenant: string | null;
-  readonly after: Date | null;
-  readonly before: Date | null;
-}
-
-/** How far one call looks for entries that fit, so that a rare type costs no more than a common one. */
-const window = 20_000;
-
-/**
- * Entries from a position on that fit a filter, oldest first.
- * @returns with `next` where to go on; null when the tree of `size` has no more.
- */
-export async function listEntries(
-  runner: Runner,
-  filter: EntryFilter,
-  wanted: { readonly from: number; readonly limit: number; readonly size: number },
-): Promise<{
-  readonly entries: { readonly position: number; readonly bytes: Buffer }[];
-  readonly next: number | null;
-}> {
-  const { from, limit, size } = wanted;
-  // Through a subject, only its own entries are looked at, wherever they are.
-  const until = filter.subject ? size : Math.min(size, from + window);
-  const source = filter.subject
-    ? 'ledger_subjects s JOIN ledger_entries e ON e.position = s.position AND s.subject = $9'
-    : 'ledger_entries e';
-  const entries = await rows<{ position: number; bytes: Buffer }>(
-    runner,
-    `list-entries-${filter.subject ? 'subject' : 'all'}`,
-    `SELECT e.position, a.bytes FROM ${source} JOIN audit_events a ON a.id = e.event AND a.at = e.at
-     WHERE e.position >= $1 AND e.position < $2
-       AND ($3::text[] IS NULL OR a.tenant IN (SELECT id FROM tenants WHERE slug = ANY ($3)))
-       AND ($4::text IS NULL OR a.tenant = (SELECT id FROM tenants WHERE $4 IN (id, slug)))
-       AND ($5::text[] IS NULL OR a.type = ANY ($5))
-       AND ($6::timestamptz IS NULL OR a.at >= $6) AND ($7::timestamptz IS NULL OR a.at < $7)
-     ORDER BY e.position LIMIT $8`,
-    [
-      from,
-      until,
-      filter.slugs,
-      filter.tenant,
-      filter.types,
-      filter.after,
-      filter.before,
-      limit,
-      ...(filter.subject ? [filter.subject] : []),
-    ],
-  );
-  if (entries.length === limit) return { entries, next: entries.at(-1)!.position + 1 };
-  return { entries, next: until < size ? until : null };
-}
 
 /** Remembers which ids entries speak of, so that what concerns somebody or something is found without reading all. */
 export function indexSubjects(

@@ -56,6 +56,9 @@ test('tiles, entries, checkpoint and proofs are served', async () => {
   );
   const felix = await broker.call('felix', 'GET', '/v1/ledger/entries');
   assert.ok(felix.body.entries.every((e: Entry) => e.event.tenant === broker.fabrikam.id));
+  const tenants = await broker.call('aud', 'GET', `/v1/ledger/entries?subject=${broker.fabrikam.id}`);
+  assert.deepEqual(tenants.body.entries, felix.body.entries, 'a tenant’s entries are found by its id');
+  assert.ok(tenants.body.entries.length > 1);
   const inclusion = await broker.call(null, 'GET', `/v1/ledger/proof?index=1&size=${size}`);
   assert.equal(inclusion.status, 200, JSON.stringify(inclusion.body));
   const consistency = await broker.call(null, 'GET', `/v1/ledger/consistency?from=2&to=${size}`);

@@ -3,7 +3,8 @@ import { tenantsInList } from '../../broker/see.ts';
 import { LatchkeyError } from '../../domain/errors.ts';
 import { hashLength } from '../../ledger/merkle.ts';
 import { formatEntryBundle, parseTilePath, tileWidth, widthOf, type Tile } from '../../ledger/tiles.ts';
-import { findTile, listEntries, readEntries } from '../../store/ledger.ts';
+import { listEntries } from '../../store/ledger-listing.ts';
+import { findTile, readEntries } from '../../store/ledger.ts';
 import type { HttpContext } from '../context.ts';
 import { route, type Answer, type Route } from '../route.ts';
 import * as schemas from '../schemas.ts';
@@ -147,7 +148,7 @@ export function ledgerRoutes(context: HttpContext): Route[] {
           subject: Type.Optional(
             Type.String({
               pattern: '^[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}$',
-              description: 'a person, device, grant or request',
+              description: 'a person, device, grant, request, session or tenant',
             }),
           ),
           type: Type.Optional(Type.Array(Type.String({ pattern: '^[a-z-]+\\.[a-z-]+$' }), { maxItems: 20 })),
