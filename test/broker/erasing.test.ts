@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { people, type Reply, type TestBroker, type Who } from '../support/broker.ts';
+import { people, type Reply, type Who } from '../support/broker.ts';
+import { everythingKept } from '../support/everything-kept.ts';
 import type { TestPerson } from '../support/issuer.ts';
 import { decide, ok, reasonsOf, refused, scenarios, sleep } from './support/scenario.ts';
 
@@ -100,19 +101,3 @@ scenarios((broker) => {
     assert.equal((await erasures(id)).length, 2, 'what was learned anew is erased anew');
   });
 });
-
-/** All that the database holds in readable form. What answers were kept is sealed, and forgotten within a day. */
-async function everythingKept(broker: TestBroker): Promise<string> {
-  const { rows: tables } = await broker.sql.query<{ name: string }>(
-    `SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'`,
-  );
-  const dumps = tables.map(async ({ name }) => {
-    const { rows } = await broker.sql.query<{ line: string }>(
-      name.startsWith('audit_events')
-        ? `SELECT convert_from(bytes, 'UTF8') AS line FROM ${name}`
-        : `SELECT row_to_json(t)::text AS line FROM ${name} t`,
-    );
-    return rows.map(({ line }) => line).join('\n');
-  });
-  return (await Promise.all(dumps)).join('\n');
-}

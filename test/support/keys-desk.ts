@@ -1,6 +1,6 @@
 import { withKeysDesk, type KeysDesk } from '../../src/broker/keys-desk.ts';
 import type { KeysContext } from '../../src/broker/rotate-keys.ts';
-import { openDirectoryVault } from '../../src/credentials/directory-vault.ts';
+import { openVault } from '../../src/credentials/open-vault.ts';
 import type { Vault } from '../../src/credentials/vault.ts';
 import type { TestBroker } from './broker.ts';
 
@@ -15,8 +15,7 @@ export async function openTestKeysDesk(
   { config, database }: TestBroker,
   wrap: (vault: Vault) => Vault = (vault) => vault,
 ): Promise<TestKeysDesk> {
-  if (!('directory' in config.secrets)) throw new Error('a test broker keeps its secrets in a directory');
-  const vault = wrap(await openDirectoryVault(config.secrets.directory));
+  const vault = wrap(await openVault(config.secrets));
   const closed = Promise.withResolvers<void>();
   return new Promise((resolve, reject) => {
     const done = withKeysDesk({ config, url: database.appUrl, vault }, (desk, context) => {
