@@ -175,14 +175,15 @@ function verifyMeasures(first: VerifyRun, runs: readonly VerifyRun[]): Measure[]
   ];
 }
 
-interface Writing {
+/** As much of a broker as writes history, in a process of its own. */
+export interface Writing {
   readonly pid: number;
   readonly vkey: string;
   run(what: Order['what'], more: Partial<Order>): Promise<Answer>;
   stop(): Promise<void>;
 }
 
-async function startWriting(start: Start): Promise<Writing> {
+export async function startWriting(start: Start): Promise<Writing> {
   const child = fork(fileURLToPath(new URL('ledger/broker.ts', import.meta.url)));
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   child.send(start);
@@ -214,7 +215,7 @@ function nextAnswer(child: ChildProcess): Promise<Answer> {
 }
 
 /** Migrates, and makes what is beside the product: the persons that events are about, and a plain table. */
-async function makeTables(postgres: EmbeddedPostgres, cast: Cast): Promise<string> {
+export async function makeTables(postgres: EmbeddedPostgres, cast: Cast): Promise<string> {
   await migrate(postgres.adminUrl);
   return withClient(postgres.adminUrl, async (client) => {
     await client.query('CREATE TABLE plain_events (id text PRIMARY KEY, event text NOT NULL)');
@@ -230,11 +231,11 @@ async function makeTables(postgres: EmbeddedPostgres, cast: Cast): Promise<strin
 }
 
 /** What the server does by itself now and then is done before time is taken. */
-async function settle(postgres: EmbeddedPostgres): Promise<void> {
+export async function settle(postgres: EmbeddedPostgres): Promise<void> {
   await withClient(postgres.adminUrl, (client) => client.query('VACUUM ANALYZE'));
 }
 
-async function withClient<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
+export async function withClient<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: url });
   await client.connect();
   try {

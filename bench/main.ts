@@ -3,6 +3,7 @@ import { benchAgents } from './agents.ts';
 import { benchLedger } from './ledger.ts';
 import { benchLifecycle } from './lifecycle.ts';
 import { formatReport, isMet, writeReport, type Report } from './report.ts';
+import { benchSizes } from './sizes.ts';
 import { benchVerify } from './verify.ts';
 
 /** How much is run; more of it gives steadier figures. */
@@ -31,6 +32,7 @@ const benchmarks: Readonly<Record<string, (options: BenchOptions) => Promise<Rep
   lifecycle: benchLifecycle,
   verify: benchVerify,
   agents: benchAgents,
+  sizes: benchSizes,
 };
 
 const usage = `usage: npm run bench -- [${Object.keys(benchmarks).join('|')}]… [--seconds N] [--rounds N] [--devices N] [--concurrency N] [--agents N,…] [--brokers N] [--entries N] [--profile DIR] [--json]
