@@ -157,6 +157,7 @@ async function newDoor(keys: Signers, jwksUri: string, engineer: EngineerKey): P
     version: now,
     readAt: new Date(now - 2_000),
     keys: [keys.credential.kid],
+    localAdmin: null,
     grants: [{ id: grant, person, scopes, startsAt: new Date(now - 60_000), expiresAt }],
   });
   await liveGrants.accept(statement, mark(machineClocks));

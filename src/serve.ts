@@ -14,6 +14,7 @@ import { createRequestWatch } from './broker/request-watch.ts';
 import { openSharedClock } from './broker/shared-clock.ts';
 import { startSweeper, type Sweeper } from './broker/sweeper.ts';
 import type { Config } from './config.ts';
+import { openDeviceSecrets } from './credentials/device-secrets.ts';
 import { loadKeys, type BrokerKeys } from './credentials/keys.ts';
 import { loadSealer, type Sealer } from './credentials/seal.ts';
 import { openVault, patiently } from './credentials/open-vault.ts';
@@ -120,6 +121,7 @@ async function start(
     issuer: config.publicUrl,
     keys,
     sealer,
+    secrets: openDeviceSecrets(vault),
     policy: policies.current,
     ledger,
     hints: {

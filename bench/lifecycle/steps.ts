@@ -145,6 +145,7 @@ function newDoor(issuer: string, world: World, keys: BrokerKeys, keyIds: readonl
     keys: new Set(keyIds),
     newestLedgerKey: null,
     grants: live,
+    localAdmin: null,
   };
   const liveGrants: LiveGrants = {
     accept: async () => {},

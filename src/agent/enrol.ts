@@ -1,6 +1,8 @@
+import { calculateJwkThumbprint } from 'jose';
 import { enrolmentCodeSuffix } from '../domain/enrolment-code.ts';
 import { isId, type DeviceId, type TenantId } from '../domain/ids.ts';
 import { BrokerError, callBroker, requireBrokerUrl } from './broker-calls.ts';
+import { forgetEncryptionKey, loadEncryptionKey } from './encryption-key.ts';
 import { forgetDeviceKey, loadDeviceKey, type DeviceKey } from './keys.ts';
 import { readState, StateError, writeState } from './state-directory.ts';
 
@@ -68,14 +70,17 @@ async function callWithFreshKey(options: Asked): Promise<unknown> {
   } catch (error) {
     if (!(error instanceof BrokerError) || error.status !== 409) throw error;
     await forgetDeviceKey(options.stateDirectory);
+    await forgetEncryptionKey(options.stateDirectory);
     return callEnrolment(options, await loadDeviceKey(options.stateDirectory));
   }
 }
 
-async function callEnrolment({ brokerUrl, code, facts }: Asked, key: DeviceKey): Promise<unknown> {
+async function callEnrolment({ brokerUrl, code, facts, stateDirectory }: Asked, key: DeviceKey): Promise<unknown> {
   const iat = Math.floor(Date.now() / 1_000);
-  const proof = await key.sign('latchkey-enrolment+jwt', { aud: brokerUrl, iat, code });
-  const json = { code, publicKey: key.publicJwk, proof, facts };
+  const { publicJwk: encryptionKey } = await loadEncryptionKey(stateDirectory);
+  const named = await calculateJwkThumbprint(encryptionKey);
+  const proof = await key.sign('latchkey-enrolment+jwt', { aud: brokerUrl, iat, code, encryptionKey: named });
+  const json = { code, publicKey: key.publicJwk, encryptionKey, proof, facts };
   return callBroker(`${brokerUrl}/v1/devices`, { method: 'POST', json });
 }
 

@@ -38,6 +38,7 @@ export { createSessions, type Session, type Sessions, type SessionsOptions } fro
 export { enrol, type Enrolment, type EnrolOptions } from './enrol.ts';
 export { unenrol, type UnenrolOptions } from './unenrol.ts';
 export { loadDeviceKey, type DeviceKey } from './keys.ts';
+export { loadEncryptionKey, type EncryptionKey } from './encryption-key.ts';
 export { createSignIn, type SignIn, type SignInOptions } from './sign-in.ts';
 export { createBrokerKeys, type BrokerKey, type BrokerKeys, type BrokerKeysOptions } from './jwks.ts';
 export { createLedgerKeys, loadLedgerKeys, type LedgerKeys, type LedgerKeysOptions } from './ledger-keys.ts';
@@ -51,6 +52,12 @@ export { openOutbox, type Change, type Outbox, type OutboxSize, type Owed, type 
 export { machineClocks, mark, type Clocks, type Mark } from './elapsed.ts';
 export type { ActionArguments, DeviceEvent, EndCause } from './device-events.ts';
 export { createReplayCache, type ReplayCache, type UseOnce } from './replay-cache.ts';
+
+// The local administrator's password.
+export { keepPassword, PasswordNotSet } from './keep-password.ts';
+export type { LocalAdministrator, PasswordKeeper, PasswordKeeperOptions } from './keep-password.ts';
+export { createEventCheck, type EventCheck } from './receipts.ts';
+export { LocalSecretError, type LocalSecretTrust } from './local-secret.ts';
 
 // What can go wrong.
 export { isRefusalCode, Refusal, refusalStatus, type RefusalCode, type RefusalSubject } from './refusal.ts';

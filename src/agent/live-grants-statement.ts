@@ -1,4 +1,5 @@
 import { isId, type DeviceId, type GrantId, type PersonId } from '../domain/ids.ts';
+import { localAdmin } from '../domain/local-admin.ts';
 import { ownMember, type JsonObject } from '../domain/compact-jws.ts';
 
 /** A grant in force on this device. Times are milliseconds since the epoch. */
@@ -21,6 +22,8 @@ export interface LiveList {
   /** A hint, which proves nothing: the id of the ledger's newest key. Null when the broker says none. */
   readonly newestLedgerKey: string | null;
   readonly grants: ReadonlyMap<GrantId, LiveGrant>;
+  /** Which generation of its local administrator's password is wanted, and which the broker knows that it has. */
+  readonly localAdmin: { readonly wanted: number; readonly confirmed: number } | null;
 }
 
 /** The newest that was ever accepted; kept across restarts. */
@@ -63,6 +66,7 @@ export function readStatement(payload: JsonObject, expected: { issuer: string; d
     keys: readKeys(claim('keys')),
     newestLedgerKey: typeof hint === 'string' && /^[0-9a-f]{8}$/.test(hint) ? hint : null,
     grants: readGrants(claim('grants')),
+    localAdmin: readSecret(claim('secrets')),
   };
 }
 
@@ -91,6 +95,14 @@ function readGrants(value: unknown): ReadonlyMap<GrantId, LiveGrant> {
   const grants = new Map((value as unknown[]).map(readGrant).map((grant) => [grant.id, grant]));
   requireThat(grants.size === (value as unknown[]).length, 'lists a grant twice');
   return grants;
+}
+
+function readSecret(value: unknown): LiveList['localAdmin'] {
+  const secret = typeof value === 'object' && value !== null ? ownMember(value as JsonObject, localAdmin) : undefined;
+  if (secret === undefined) return null;
+  const [wanted, confirmed] = ['wanted', 'confirmed'].map((name) => ownMember((secret ?? {}) as JsonObject, name));
+  requireThat(Number.isSafeInteger(wanted) && Number.isSafeInteger(confirmed), 'does not say which password is wanted');
+  return { wanted: wanted as number, confirmed: confirmed as number };
 }
 
 function readGrant(value: unknown): LiveGrant {

@@ -3,6 +3,7 @@ import {
   longestReceipt,
   receiptVerifier,
   signersOf,
+  type PresentedEvent,
   type PresentedReceipt,
   type ReceiptClaims,
   type ReceiptVerdict,
@@ -50,6 +51,24 @@ export type ReceiptCheck = (
   now: number,
 ) => Promise<LedgerPlace>;
 
+/**
+ * Verifies the receipt of an event that is no credential's: by its type, and by what it has to say. Asks nobody, unless it
+ * is signed with a key of the ledger's that is not known yet.
+ * @param now the agent's clock, in milliseconds since the epoch.
+ */
+export type EventCheck = (
+  text: string,
+  type: string,
+  members: Readonly<Record<string, unknown>>,
+  now: number,
+) => Promise<ReceiptVerdict>;
+
+/** Makes that check. @throws Malformed or RangeError for witnesses that cannot be asked for. */
+export function createEventCheck(options: ReceiptOptions): EventCheck {
+  const verify = verifierOf(options);
+  return (text, type, members, now) => followed(verify, { text, type, members }, now, options);
+}
+
 const longestHeader = Math.ceil(longestReceipt / 3) * 4;
 
 /**
@@ -63,18 +82,26 @@ export function createReceiptCheck(options: ReceiptOptions): ReceiptCheck {
     if (headers === undefined || headers.length === 0) {
       throw new Refusal('no-receipt', 'the credential comes without the receipt that it is in the ledger');
     }
-    const presented = { text: readHeader(headers), hash, claims };
-    let verdict = verify(presented, now);
-    if (!verdict.ok && isOfUnknownKey(presented.text, options, now) && (await options.ledgerKeys!.refresh())) {
-      verdict = verify(presented, now);
-    }
+    const verdict = await followed(verify, { text: readHeader(headers), hash, claims }, now, options);
     if (!verdict.ok) throw bad(verdict.reason);
     const { size, root } = verdict.checkpoint;
     return { index: verdict.index, checkpoint: { size, root: Buffer.from(root).toString('base64url') } };
   };
 }
 
-type Verify = (presented: PresentedReceipt, now: number) => ReceiptVerdict;
+/** Once more, when the ledger's keys are found to be others than was known. */
+async function followed(
+  verify: Verify,
+  presented: PresentedReceipt | PresentedEvent,
+  now: number,
+  options: ReceiptOptions,
+): Promise<ReceiptVerdict> {
+  const verdict = verify(presented, now);
+  if (verdict.ok || !isOfUnknownKey(presented.text, options, now)) return verdict;
+  return (await options.ledgerKeys!.refresh()) ? verify(presented, now) : verdict;
+}
+
+type Verify = (presented: PresentedReceipt | PresentedEvent, now: number) => ReceiptVerdict;
 
 function verifierOf({ ledgerKey, ledgerKeys, witnesses }: ReceiptOptions): Verify {
   const origin = ledgerKey === null ? null : originOf(ledgerKey);

@@ -5,13 +5,15 @@ import { createAnnouncer } from './announce-state.ts';
 import type { DoorAddressOptions, DoorCertificate } from './door-server.ts';
 import { openDoor, type Door, type DoorOptions } from './door.ts';
 import { enrol, type Enrolment } from './enrol.ts';
+import { loadEncryptionKey } from './encryption-key.ts';
 import { createBrokerKeys } from './jwks.ts';
+import { keepPassword, type LocalAdministrator, type PasswordKeeper } from './keep-password.ts';
 import { loadDeviceKey } from './keys.ts';
 import { loadLedgerKeys } from './ledger-keys.ts';
 import { createLiveGrants, type LiveGrants } from './live-grants.ts';
 import type { HighWater } from './live-grants-statement.ts';
-import type { DemandedWitnesses } from './receipts.ts';
 import { openOutbox, type Outbox } from './outbox.ts';
+import { createEventCheck, type DemandedWitnesses } from './receipts.ts';
 import { createReporter, type Reporter } from './report.ts';
 import { createSessions } from './sessions.ts';
 import { createSignIn } from './sign-in.ts';
@@ -30,6 +32,8 @@ export interface AgentOptions {
   /** What the device says of itself, asked for at each announcement. */
   readonly facts: () => Readonly<Record<string, unknown>>;
   readonly inUse: () => boolean;
+  /** The account whose password is the broker's to say; without one, no password is touched. */
+  readonly localAdministrator?: LocalAdministrator;
   /** Demands that checkpoints of receipts are cosigned: then not even all of the broker's keys open the door unseen. */
   readonly witnesses?: DemandedWitnesses;
   /**
@@ -121,9 +125,10 @@ async function startWith(outbox: Outbox, options: AgentOptions): Promise<Agent> 
     }),
     log,
   });
+  let passwords: PasswordKeeper | undefined;
   const onUnenrolled = (): void => {
     log('the device is no longer enrolled');
-    void Promise.all([sessions.stop('unenrolled'), door.close(), announcer.stop()])
+    void Promise.all([sessions.stop('unenrolled'), door.close(), announcer.stop(), passwords?.stop()])
       .then(() => reporter.stop(0))
       .then(() => options.onUnenrolled?.());
   };
@@ -136,8 +141,16 @@ async function startWith(outbox: Outbox, options: AgentOptions): Promise<Agent> 
   const proofsCount = untilProofsCount(liveGrants.startedAt()!);
   await reporter.recover(seen?.iat ?? null, options.isStillOn);
   liveGrants.onChange(() => reporter.hurry());
+  passwords = options.localAdministrator && (await startPasswords(options.localAdministrator));
   await proofsCount;
   await announcer.announce();
+
+  async function startPasswords({ setPassword }: LocalAdministrator): Promise<PasswordKeeper> {
+    const encryptionKey = await loadEncryptionKey(stateDirectory);
+    const checkEvent = createEventCheck({ ledgerKey, ledgerKeys, witnesses });
+    const trust = { issuer, device, keys, encryptionKey, checkEvent, now };
+    return keepPassword({ ...trust, setPassword, signIn, liveGrants, reporter, stateDirectory, log });
+  }
 
   return {
     device,
@@ -154,6 +167,7 @@ async function startWith(outbox: Outbox, options: AgentOptions): Promise<Agent> 
     },
     async stop() {
       await announcer.stop();
+      await passwords?.stop();
       await watch.stop();
       await sessions.stop();
       await door.close();

@@ -1,3 +1,4 @@
+import type { DeviceSecrets } from '../credentials/device-secrets.ts';
 import type { BrokerKeys } from '../credentials/keys.ts';
 import type { Sealer } from '../credentials/seal.ts';
 import type { DeviceId, PersonId, RequestId } from '../domain/ids.ts';
@@ -33,6 +34,8 @@ export interface BrokerContext {
   readonly issuer: string;
   readonly keys: BrokerKeys;
   readonly sealer: Sealer;
+  /** The devices' passwords in the vault. */
+  readonly secrets: DeviceSecrets;
   /** The policy bundle in force now. */
   readonly policy: () => Bundle;
   readonly hints: Hints;

@@ -56,6 +56,8 @@ export interface Enrolment {
   readonly publicKey: DeviceKey;
   /** A JWT of type `latchkey-enrolment+jwt`, signed by that key. */
   readonly proof: string;
+  /** To which what only the device may read is encrypted; the proof names its thumbprint in `encryptionKey`. */
+  readonly encryptionKey?: DeviceKey | undefined;
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
@@ -75,6 +77,7 @@ export async function enrolDevice(context: BrokerContext, tx: Tx, journal: Journ
     tenant: code.tenant,
     name: nameOf(wish.facts, id),
     publicKey: wish.publicKey,
+    encryptionKey: wish.encryptionKey ?? null,
     facts: wish.facts,
     enrolledAt: now,
   };
@@ -106,7 +109,11 @@ export function nameOf(facts: Readonly<Record<string, unknown>>, id: string): st
 
 const proofAge = 300;
 
-async function checkProof(issuer: string, { publicKey, proof, code }: Enrolment, now: Date): Promise<void> {
+async function checkProof(
+  issuer: string,
+  { publicKey, proof, code, encryptionKey }: Enrolment,
+  now: Date,
+): Promise<void> {
   try {
     requireCanonicalCompactJws(proof, { maxLength: 8_192 });
     const { payload } = await jwtVerify(proof, await importJWK({ ...publicKey }, 'ES256'), {
@@ -118,11 +125,21 @@ async function checkProof(issuer: string, { publicKey, proof, code }: Enrolment,
       clockTolerance: 60,
       requiredClaims: ['iat'],
     });
-    if (payload.code === code && payload.aud === issuer) return;
+    // INVARIANT: nobody on the way puts in a key of their own, or leaves the device's out.
+    const named = encryptionKey && (await thumbprintOf(encryptionKey, publicKey));
+    if (payload.code === code && payload.aud === issuer && payload['encryptionKey'] === named) return;
   } catch {
     // Which check failed is of no use to an honest agent: the proof is made by its own library.
   }
   throw invalid('/proof', 'is not a fresh proof of the key, for this broker and this code');
+}
+
+/** Of a key that is on its curve, and another than the one that signs. */
+async function thumbprintOf(key: DeviceKey, signingKey: DeviceKey): Promise<string> {
+  await importJWK({ ...key }, 'ECDH-ES');
+  const thumbprint = await calculateJwkThumbprint(key);
+  if (thumbprint === (await calculateJwkThumbprint(signingKey))) throw new Error('a key is for one use');
+  return thumbprint;
 }
 
 function hashOf(code: string): Buffer {

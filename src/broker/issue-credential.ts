@@ -1,18 +1,15 @@
 import { credentialClaims, signCredential } from '../credentials/credential.ts';
-import { LatchkeyError, invalid } from '../domain/errors.ts';
-import { requireActive } from '../domain/grant.ts';
+import { LatchkeyError } from '../domain/errors.ts';
 import { newId, type DeviceId, type EventId, type GrantId } from '../domain/ids.ts';
-import { canonicalJson, leafBytes } from '../ledger/canonical.ts';
+import { leafBytes } from '../ledger/canonical.ts';
 import { insertCredential, useProof } from '../store/credentials.ts';
 import { findDevice, type Device } from '../store/devices.ts';
-import { fixKey } from '../store/grant-changes.ts';
 import { lockGrant, type StoredGrant } from '../store/grants.ts';
 import type { Tx } from '../store/transaction.ts';
-import { RecordedRefusal, refusedByPolicy } from './command.ts';
+import { RecordedRefusal } from './command.ts';
 import type { BrokerContext, Caller } from './context.ts';
-import { requireOwnGrant } from './own-grant.ts';
 import type { Journal } from './journal.ts';
-import { decideUse } from './request-access.ts';
+import { requireUse } from './use-grant.ts';
 
 /** A DPoP proof that was verified but for being used before. */
 export interface Proof {
@@ -72,39 +69,9 @@ async function issue(
   target: Device | null,
   keyThumbprint: string,
 ): Promise<IssuedCredential> {
-  const {
-    grant: any,
-    tenant,
-    keyThumbprint: fixedKey,
-    duration,
-    now,
-  } = await requireOwnGrant(context, tx, journal, caller, stored, 'mint');
-  const { id } = any;
-  if (!target || !any.devices.includes(target.id)) throw invalid('/device', 'the grant is not for this device');
-  const device = target.id;
-  const profile = context.policy().profiles.get(any.profile);
-  if (!profile) throw new LatchkeyError('not-permitted', `the profile \`${any.profile}\` is no longer offered`);
-
-  const wish = { duration };
-  const [decision] = await decideUse(context, tx, caller, { action: 'mint', profile, devices: [target], wish, now });
-  const recorded = journal.decision(decision!, caller.id);
-  if (!decision!.allowed) {
-    journal.fact(now, any.tenant, {
-      type: 'request.refused',
-      action: 'mint',
-      subject: id,
-      profile: any.profile,
-      devices: [device],
-      decisions: [recorded],
-    });
-    throw new RecordedRefusal(refusedByPolicy(decision!));
-  }
-  const grant = requireActive(any);
-  if (target.unenrolledAt) throw new LatchkeyError('conflict', `the device \`${device}\` is no longer enrolled`);
-  if (fixedKey !== null && fixedKey !== keyThumbprint) {
-    journal.notice(now, { person: caller.id }, 'another-key-refused', id);
-    throw new LatchkeyError('conflict', 'the grant is bound to another key by its first credential');
-  }
+  const usable = await requireUse(context, tx, journal, caller, { stored, target, keyThumbprint });
+  const { grant, tenant, now } = usable;
+  const [id, device] = [grant.id, usable.device.id];
   const claims = credentialClaims({
     issuer: context.issuer,
     id: newId('credential', now.getTime()),
@@ -118,7 +85,7 @@ async function issue(
     now,
   });
   if (!claims) throw new LatchkeyError('conflict', 'the grant ends within the second');
-  if (fixedKey === null) fixKey(tx, id, keyThumbprint);
+  usable.bindKey();
   // Signing waits for nothing outside, so the row may stay locked; the signature leaves only after the commit.
   const { jwt, hash } = await signCredential(context.keys.credential.signing(), claims);
   const expiresAt = new Date(claims.exp * 1000);
@@ -142,7 +109,7 @@ async function issue(
     iat: claims.iat,
     nbf: claims.nbf,
     exp: claims.exp,
-    decision: journal.text(canonicalJson(recorded), caller.id),
+    decision: usable.decision(),
   });
   const leaf = leafBytes(event).toString('base64');
   return { credential: jwt, expiresAt: expiresAt.toISOString(), event: event.id, leaf };

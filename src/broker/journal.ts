@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { isId, newId, type DeviceId, type PersonId, type TenantId } from '../domain/ids.ts';
+import { isId, newId, type DeviceId, type GrantId, type PersonId, type TenantId } from '../domain/ids.ts';
 import { canonicalJson, commit } from '../ledger/canonical.ts';
 import {
   eventOf,
@@ -69,9 +69,19 @@ export class Journal {
     this.#notices.push({ id, person: null, team: null, ...to, kind, subject, at });
   }
 
-  /** Raises an alarm, unless one of that kind is open for the subject already. */
-  async raise(tx: Tx, at: Date, kind: string, subject: string, tenant: TenantId | null): Promise<void> {
-    const alarm = { id: newId('alarm', at.getTime()), kind, subject, tenant, since: at };
+  /**
+   * Raises an alarm, unless one of that kind is open for the subject already.
+   * @param grant that it is over, where that is not the subject.
+   */
+  async raise(
+    tx: Tx,
+    at: Date,
+    kind: string,
+    subject: string,
+    tenant: TenantId | null,
+    grant: GrantId | null = null,
+  ): Promise<void> {
+    const alarm = { id: newId('alarm', at.getTime()), kind, subject, tenant, grant, since: at };
     if (await insertAlarm(tx, alarm)) {
       this.fact(at, tenant, { type: 'alarm.raised', alarm: alarm.id, kind, subject });
     }

@@ -1,4 +1,4 @@
-import { LatchkeyError } from '../domain/errors.ts';
+import { LatchkeyError, type Reason } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import { decide } from '../policy/index.ts';
 import type { GrantQuestion } from '../policy/question.ts';
@@ -45,12 +45,19 @@ export async function requireOwnGrant(
   const seen = await requireSeenGrant(context, tx, caller, stored);
   if (seen.grant.person === caller.id) return seen;
   const verb = { extend: 'extend it', mint: 'get credentials for it' }[what];
-  journal.fact(seen.now, seen.grant.tenant, refusedOn(seen.grant, what, []));
-  throw new RecordedRefusal(
-    new LatchkeyError('not-permitted', `only its holder may ${verb}`, {
-      reasons: [{ policy: 'holder-only', message: `only a grant's holder may ${verb}`, remedy: null }],
-    }),
-  );
+  const message = `only a grant's holder may ${verb}`;
+  throw refuseOnGrant(journal, seen, what, { policy: 'holder-only', message, remedy: null });
+}
+
+/** The refusal, by a rule that is no policy's, of what somebody wants to do with a grant that they see: a fact too. */
+export function refuseOnGrant(
+  journal: Journal,
+  { grant, now }: StoredGrant,
+  action: string,
+  reason: Reason,
+): RecordedRefusal {
+  journal.fact(now, grant.tenant, refusedOn(grant, action, []));
+  return new RecordedRefusal(new LatchkeyError('not-permitted', reason.message, { reasons: [reason] }));
 }
 
 /** Asks policy whether the caller may do this to a grant. @throws not-permitted, recorded. */

@@ -6,19 +6,23 @@ import { timeOf, type DeviceId, type EventId, type GrantId } from '../domain/ids
 import { noLongerEnrolled } from '../domain/unenrolled.ts';
 import type { LedgerEvent } from '../ledger/events.ts';
 import { claimStatement } from '../store/device-statements.ts';
+import { confirmGeneration, demandAfter, isPrepared } from '../store/device-secrets.ts';
 import { lockDevice, type Device } from '../store/devices.ts';
 import { isGiven } from '../store/grants.ts';
 import { findLedgerState, readEntries } from '../store/ledger.ts';
+import { raiseLiveVersions } from '../store/live-grants.ts';
 import { endSession, keepEarlyEnd, takeEarlyEnd } from '../store/session-ends.ts';
 import { insertSession, isIssued } from '../store/sessions.ts';
 import { databaseNow, type Tx } from '../store/transaction.ts';
 import type { BrokerContext } from './context.ts';
 import type { Journal } from './journal.ts';
+import { rotationOverdue } from './rotate-secrets.ts';
 
 /** What a device states of its door, with what every statement says of itself. The edge has checked the shape. */
 export type SignedStatement = DeviceEvent & { readonly jti: EventId; readonly at: string };
 
 type Started = Extract<DeviceEvent, { readonly type: 'session.started' }>;
+type Rotated = Extract<DeviceEvent, { readonly type: 'secret.rotated' }>;
 
 /** The alarm over a session that should have ended and that its device has not called ended. */
 export const unconfirmedAlarm = 'session-unconfirmed';
@@ -54,7 +58,7 @@ export async function recordDeviceEvents(
     const pointer = `/events/${index}`;
     const said = readClaims(await verify(context, device, key, statement, pointer), pointer);
     requireYoung(said.jti, now, pointer);
-    if (await claimStatement(tx, id, said.jti)) await record(tx, journal, device, said, statement);
+    if (await claimStatement(tx, id, said.jti)) await record(context, tx, journal, device, said, statement);
   }
 }
 
@@ -88,6 +92,7 @@ function requireYoung(jti: EventId, now: Date, pointer: string): void {
 }
 
 async function record(
+  context: BrokerContext,
   tx: Tx,
   journal: Journal,
   device: Device,
@@ -95,6 +100,7 @@ async function record(
   statement: string,
 ): Promise<void> {
   const now = await databaseNow(tx);
+  if (said.type === 'secret.rotated') return recordRotation(context, tx, journal, device, said, statement, now);
   const session = 'session' in said ? said.session : null;
   journal.fact(now, device.tenant, { type: said.type, device: device.id, session, grant: said.grant, statement });
   if (said.type === 'session.ended') {
@@ -108,6 +114,26 @@ async function record(
   }
   if (said.type === 'session.refused') await requireKnown(tx, journal, device, said.grant, now);
   if (said.type === 'session.started') await begin(tx, journal, device, said, now);
+}
+
+/** A device has set a password: from now on it is the one that is given out, and those before it are nobody's. */
+async function recordRotation(
+  context: BrokerContext,
+  tx: Tx,
+  journal: Journal,
+  { id, tenant }: Device,
+  { type, secret, generation }: Rotated,
+  statement: string,
+  now: Date,
+): Promise<void> {
+  journal.fact(now, tenant, { type, device: id, secret, generation, statement });
+  const confirmed = await confirmGeneration(tx, id, generation);
+  if (confirmed?.done) await journal.close(tx, now, [rotationOverdue], id);
+  if (confirmed || (await isPrepared(tx, id, generation))) return;
+  // It has one that was never made here: the database has lost it. Nobody could be given it, so it is to have another.
+  const demanded = await demandAfter(tx, [{ device: id, generation }]);
+  raiseLiveVersions(tx, demanded);
+  journal.afterCommit(() => context.hints.devicesChanged(demanded));
 }
 
 /**

@@ -15,6 +15,7 @@ import type { BrokerContext } from './context.ts';
 import { revokeByBroker } from './end-grant.ts';
 import { beginGrant, tellOfBreakGlass, tellTeams } from './make-grant.ts';
 import { lastKnown } from './people.ts';
+import { orderRotations, raiseOverdueRotations } from './rotate-secrets.ts';
 import { longestWait, unconfirmedAlarm } from './record-device-events.ts';
 import { decideUse } from './request-access.ts';
 
@@ -22,14 +23,15 @@ import { decideUse } from './request-access.ts';
 const batch = 2_000;
 
 /**
- * Records what the clock has brought about: grants that begin, end, requests that lapse, reviews that are overdue. The
- * clock has already decided; this only writes it down, in batches, whichever broker gets there first. Run again until
+ * Records what the clock has brought about: grants that begin, end, passwords that are to follow them, requests that lapse,
+ * reviews that are overdue. The clock has already decided; this only writes it down, in batches, whichever broker gets there first. Run again until
  * it returns 0.
  */
 export async function recordWhatIsDue(context: BrokerContext): Promise<number> {
   const ended = await recordExpiries(context);
   const begun = await beginDue(context);
-  return ended + begun + (await recordLapses(context)) + (await raiseOverdueReviews(context));
+  const ordered = await orderRotations(context, batch);
+  return ended + begun + ordered + (await recordLapses(context)) + (await raiseOverdueReviews(context));
 }
 
 async function recordExpiries(context: BrokerContext): Promise<number> {
@@ -127,6 +129,12 @@ export async function raiseUnconfirmed(context: BrokerContext): Promise<number> 
     for (const { id, tenant, now } of late) await journal.raise(tx, now, unconfirmedAlarm, id, tenant);
     return late.length;
   });
+}
+
+/** Raises the alarms over what devices should have confirmed by now. */
+export async function raiseWhatIsOverdue(context: BrokerContext): Promise<void> {
+  await raiseUnconfirmed(context);
+  await raiseOverdueRotations(context, batch);
 }
 
 /** A day longer than a statement is taken for. */

@@ -1,6 +1,7 @@
 import { nextDue } from '../store/due.ts';
 import type { BrokerContext } from './context.ts';
-import { raiseUnconfirmed, recordWhatIsDue, tidy } from './sweep.ts';
+import { tidySecrets } from './rotate-secrets.ts';
+import { raiseWhatIsOverdue, recordWhatIsDue, tidy } from './sweep.ts';
 
 export interface Sweeper {
   /** A hint that something is due by the clock then. */
@@ -12,9 +13,10 @@ export interface Sweeper {
 /** Whatever hints are missed, such as another broker's, is found this often, in milliseconds. */
 const longestSleep = 500;
 const tidyEvery = 60_000;
-/** Each look costs two lookups for every open session. */
+/** Each look costs two lookups for every open session, and one for each device that waits for a password. */
 const watchEvery = 2_000;
 const afterFailure = 1_000;
+const notTidied = 'passwords that nobody has any more are still in the vault';
 
 /**
  * Records what the clock brings about, waking exactly when the next thing is due. Any number of brokers may sweep the
@@ -53,7 +55,9 @@ export function startSweeper(context: BrokerContext): Sweeper {
       while (recorded > 0 && !stopping()) recorded = await recordWhatIsDue(context);
       if (Date.now() - watched > watchEvery) {
         watched = Date.now();
-        await raiseUnconfirmed(context);
+        await raiseWhatIsOverdue(context);
+        // What the vault does not do now is done in a later round, and nothing waits for it.
+        await tidySecrets(context).catch((error: unknown) => context.log.warn({ error: String(error) }, notTidied));
       }
       const { due, now } = await nextDue(context.pool);
       // The database's clock decides; ours only measures how long that is from now.

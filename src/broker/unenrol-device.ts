@@ -2,6 +2,7 @@ import { LatchkeyError } from '../domain/errors.ts';
 import { requireLive } from '../domain/grant.ts';
 import type { DeviceId } from '../domain/ids.ts';
 import { noLongerEnrolled } from '../domain/unenrolled.ts';
+import { retireSecret } from '../store/device-secrets.ts';
 import { lockDevice, recordErasure, recordUnenrolment } from '../store/devices.ts';
 import { eraseDisclosuresOf } from '../store/disclosures.ts';
 import { lockGrant } from '../store/grants.ts';
@@ -11,6 +12,7 @@ import { requireAdministrator } from './administer.ts';
 import { tenantFacts, type BrokerContext, type Caller } from './context.ts';
 import { revokeByBroker } from './end-grant.ts';
 import type { Journal } from './journal.ts';
+import { rotationOverdue } from './rotate-secrets.ts';
 import { requireVisible } from './see.ts';
 
 /**
@@ -42,6 +44,9 @@ export async function unenrolDevice(
   if (device.erasedAt) return;
   journal.fact(now, device.tenant, { type: 'device.unenrolled', device: id, erased: erase });
   if (!device.unenrolledAt) await recordUnenrolment(tx, id, now);
+  // The account keeps the password that it has; nobody is given it any more.
+  await retireSecret(tx, id, erase);
+  await journal.close(tx, now, [rotationOverdue], id);
   if (erase) {
     await recordErasure(tx, id, now);
     await eraseDisclosuresOf(tx, id);

@@ -133,6 +133,8 @@ export interface Alarm {
   readonly id: string;
   readonly kind: string;
   readonly subject: string;
+  /** The grant that it is over, where that is not what it is about. */
+  readonly grant?: string | null;
   readonly since: string;
   readonly closedAt: string | null;
 }

@@ -12,6 +12,7 @@ import type {
   SignInProvider,
 } from './answers.ts';
 import { makeProof, type EngineerKey } from './key.ts';
+import type { OneTimeKey } from './one-time-key.ts';
 import type { Transport } from './transport.ts';
 
 /** What a list is asked for; a repeated value means any of them. */
@@ -55,6 +56,14 @@ export interface Client {
   revoke(id: string, reason: string): Promise<Grant>;
   review(id: string, verdict: string, comment: string | undefined): Promise<Grant>;
   mint(grant: string, device: string, key: EngineerKey, now: () => number): Promise<Minted>;
+  /** The local administrator's password of a device, as it came: encrypted to the one-time key. */
+  secret(
+    grant: string,
+    device: string,
+    key: EngineerKey,
+    oneTimeKey: OneTimeKey,
+    now: () => number,
+  ): Promise<{ readonly secret: unknown; readonly rotatesBy: string }>;
   alarms(filter: Filter, limit: number): Promise<Page<Alarm>>;
   notices(filter: Filter, limit: number): Promise<Page<Notice>>;
 }
@@ -114,6 +123,15 @@ export function openClient(transport: Transport): Client {
           dpop: await makeProof(key, { method: 'POST', url, at: now() + transport.clockOffset() }),
         }),
       })) as Minted,
+    secret: async (grant, device, key, oneTimeKey, now) => {
+      const at = now() + transport.clockOffset();
+      const proof = await oneTimeKey.proof(key, { url: transport.url, grant, device, at });
+      // Repeats carry the same body, and so the same one-time key: an answer that was lost is given again.
+      return (await post(`/v1/grants/${segment(grant)}/secrets`, { device, proof })) as {
+        secret: unknown;
+        rotatesBy: string;
+      };
+    },
     alarms: (filter, limit) => list('/v1/alarms', filter, limit),
     notices: (filter, limit) => list('/v1/notices', filter, limit),
   };

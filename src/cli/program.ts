@@ -22,6 +22,7 @@ import { addRequests } from './commands/requests.ts';
 import { addReview } from './commands/review.ts';
 import { addRevoke } from './commands/revoke.ts';
 import { addRun } from './commands/run.ts';
+import { addSecret } from './commands/secret.ts';
 import { addWhoami } from './commands/whoami.ts';
 
 const lastGroup = 'Looking after it:';
@@ -32,7 +33,7 @@ const groups: readonly (readonly [heading: string, commands: readonly Add[]])[] 
   ['Signing in:', [addLogin, addLogout, addWhoami]],
   ['Asking for access:', [addProfiles, addDevices, addRequest, addRequests, addCancel]],
   ['Deciding:', [addApprove, addDeny]],
-  ['Using and ending it:', [addGrants, addConnect, addRun, addExtend, addRelease, addRevoke]],
+  ['Using and ending it:', [addGrants, addConnect, addRun, addSecret, addExtend, addRelease, addRevoke]],
   [lastGroup, [addReview, addAlarms, addNotices]],
 ];
 

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint } from 'jose';
 import type { KeyTimes } from '../domain/key-schedule.ts';
+import { localSecretTypes } from '../domain/local-admin.ts';
 import { formatVkey } from '../ledger/vkey.ts';
 import { createKeyRing, type KeyRing } from './key-ring.ts';
 import type { Vault } from './vault.ts';
@@ -8,7 +9,7 @@ import type { Vault } from './vault.ts';
 /** The types of JWT that each of the broker's keys may sign. A verifier refuses any other. */
 export const signableTypes = {
   credential: ['at+jwt'],
-  statement: ['live-grants+jwt', 'latchkey-agent+jwt'],
+  statement: ['live-grants+jwt', 'latchkey-agent+jwt', localSecretTypes.jwt],
 } as const;
 
 export type SignerName = keyof typeof signableTypes;

@@ -1,8 +1,10 @@
 import { jwtVerify } from 'jose';
 import { requireCanonicalCompactJws } from '../domain/compact-jws.ts';
 import { isId, type DeviceId, type GrantId, type PersonId } from '../domain/ids.ts';
+import { localAdmin, localSecretTypes } from '../domain/local-admin.ts';
 import { deviceAudience } from './credential.ts';
 import type { Signer } from './keys.ts';
+import type { Password } from './password.ts';
 import { signJwt } from './sign-jwt.ts';
 
 /** For how long a device may rely on a list of live grants, in seconds: the longest that a cut-off device stays open. */
@@ -22,6 +24,8 @@ export async function signLiveGrants(
     readonly keys: readonly string[];
     /** The id of the ledger's newest key, for devices that do not know it yet: a hint to look for its proof. */
     readonly newestLedgerKey?: string | undefined;
+    /** Which password the device is to have, and which it has said that it has; null for a device that has none. */
+    readonly localAdmin: { readonly wanted: number; readonly confirmed: number } | null;
     readonly grants: readonly {
       readonly id: GrantId;
       readonly person: PersonId;
@@ -42,6 +46,40 @@ export async function signLiveGrants(
     keys: list.keys,
     newestLedgerKey: list.newestLedgerKey,
     grants: list.grants,
+    ...(list.localAdmin && { secrets: { [localAdmin]: list.localAdmin } }),
+  });
+}
+
+/** For how long a device may take a new password out of a statement, in seconds. */
+const localSecretLifetime = 60;
+
+/**
+ * Signs what a device is to set as its local administrator's password: `secret`, `generation`, the `password` with the
+ * `salt` of its commitment (base64url), and the `receipt` of the event that commits to it. It leaves only encrypted.
+ */
+export function signLocalSecret(
+  signer: Signer,
+  issuer: string,
+  secret: {
+    readonly device: DeviceId;
+    readonly generation: number;
+    readonly password: Password;
+    readonly salt: Buffer;
+    readonly receipt: string;
+  },
+  now: Date,
+): string {
+  const iat = Math.floor(now.getTime() / 1000);
+  return signJwt(signer, localSecretTypes.jwt, {
+    iss: issuer,
+    aud: deviceAudience(secret.device),
+    iat,
+    exp: iat + localSecretLifetime,
+    secret: localAdmin,
+    generation: secret.generation,
+    password: secret.password.reveal(),
+    salt: secret.salt.toString('base64url'),
+    receipt: secret.receipt,
   });
 }
 

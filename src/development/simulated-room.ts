@@ -1,6 +1,7 @@
 import { startAgent, type Agent } from '../agent/index.ts';
 import type { DeviceId } from '../domain/ids.ts';
 import { simulatedRoomActions } from './simulated-room-actions.ts';
+import { openSimulatedAccount } from './simulated-account.ts';
 import { createRoomPanel, type PanelModel } from './simulated-room-panel.ts';
 
 export interface SimulatedRoomOptions extends PanelModel {
@@ -17,6 +18,8 @@ export interface SimulatedRoomOptions extends PanelModel {
 export interface SimulatedRoom {
   readonly deviceId: DeviceId;
   readonly doorUrl: string;
+  /** Whether its simulated local administrator signs in with that password. */
+  signsIn(password: string): Promise<boolean>;
   /** Ends its sessions, reports them, and shuts the door. */
   stop(): Promise<void>;
 }
@@ -30,14 +33,16 @@ const announceEveryMs = 30_000;
 export async function startSimulatedRoom(options: SimulatedRoomOptions): Promise<SimulatedRoom> {
   const { brokerUrl, stateDirectory, enrolmentCode, port, log } = options;
   const panel = await createRoomPanel(options, stateDirectory);
+  const account = openSimulatedAccount(stateDirectory);
   let agent: Agent | null = null;
   const announce = () => void agent?.announce();
   agent = await startAgent({
     brokerUrl,
     stateDirectory,
     actions: simulatedRoomActions(panel, announce),
-    facts: () => panel.facts(),
+    facts: () => ({ ...panel.facts(), localAdministrator: account.name }),
     inUse: () => panel.inUse(),
+    localAdministrator: account,
     ...(enrolmentCode === undefined ? {} : { enrolmentCode }),
     ...(port === undefined ? {} : { door: { port } }),
     ...(log === undefined ? {} : { log }),
@@ -48,6 +53,7 @@ export async function startSimulatedRoom(options: SimulatedRoomOptions): Promise
   return {
     deviceId,
     doorUrl,
+    signsIn: (password) => account.signsIn(password),
     async stop() {
       clearInterval(timer);
       await stop();

@@ -1,3 +1,4 @@
+import type { localAdmin } from './local-admin.ts';
 import type { CredentialId, GrantId, PersonId, SessionId } from './ids.ts';
 import { refusalCodes, type RefusalCode } from './refusal-code.ts';
 
@@ -45,6 +46,12 @@ export type DeviceEvent =
       readonly bytes: number;
       /** A commitment to the arguments; null when there were none. */
       readonly args: string | null;
+    }
+  | {
+      /** The account has the password of that generation; see `secret.prepared` in the ledger. */
+      readonly type: 'secret.rotated';
+      readonly secret: typeof localAdmin;
+      readonly generation: number;
     }
   | {
       readonly type: 'session.ended';

@@ -78,6 +78,7 @@ export const alarmExample = {
   id: 'alr_01kc5r0000e3p9y5n6q7r8s9tg',
   kind: 'review-overdue',
   subject: grantExample.id,
+  grant: null,
   since: '2026-03-02T09:31:12.000Z',
   closedAt: null,
 };

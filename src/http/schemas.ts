@@ -97,6 +97,11 @@ export const DevicePublicKey = Type.Object(
   },
   closed,
 );
+/** To which what only the device may read is encrypted. The proof names its thumbprint. */
+const EncryptionKey = Type.Object(
+  { kty: Type.Literal('EC'), crv: Type.Literal('P-256'), x: coordinate, y: coordinate },
+  closed,
+);
 export const Facts = Type.Record(Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_.-]{0,63}$' }), Type.Unknown(), {
   maxProperties: 200,
   additionalProperties: false,
@@ -107,6 +112,7 @@ export const EnrolmentWish = Type.Object(
     code: Type.String({ minLength: 1, maxLength: 200 }),
     publicKey: DevicePublicKey,
     proof: Type.String({ minLength: 1, maxLength: 8_192 }),
+    encryptionKey: Type.Optional(EncryptionKey),
     facts: Facts,
   },
   closed,
@@ -122,6 +128,21 @@ export const DeviceState = Type.Object(
   { inUse: Type.Optional(Type.Boolean()), facts: Type.Optional(Facts), door: Type.Optional(nullable(DoorShape)) },
   closed,
 );
+
+/** What a holder asks for a device's password with. */
+export const SecretWish = Type.Object(
+  {
+    device: id('device'),
+    proof: Type.String({
+      minLength: 1,
+      maxLength: 4_096,
+      description: 'a JWS of type `latchkey-secret-request+jwt` by the grant’s key, with the one-time key in it',
+    }),
+  },
+  closed,
+);
+/** What a device asks for its password with: the newest generation that it knows of, 0 before the first. */
+export const LocalSecretWish = Type.Object({ have: Type.Integer({ minimum: 0, maximum: 1_000_000_000 }) }, closed);
 
 // Answers --------------------------------------------------------------------------------------------------------------
 
@@ -217,6 +238,15 @@ export const CredentialShape = Type.Object({
   expiresAt: Time,
   receipt: Type.String({ description: 'the proof that it is in the ledger: a C2SP `tlog-proof@v1`' }),
 });
+export const ReleasedSecretShape = Type.Object({
+  secret: Type.String({ description: 'a JWE (ECDH-ES, A256GCM) to the one-time key of the request' }),
+  receipt: Type.String({ description: 'the proof that the release is in the ledger: a C2SP `tlog-proof@v1`' }),
+  rotatesBy: Type.String({ ...Time, description: 'when the device is asked for another password at the latest' }),
+});
+export const LocalSecretShape = Type.Object({
+  generation: Type.Integer({ minimum: 1 }),
+  secret: Type.String({ description: 'a JWE (ECDH-ES, A256GCM) to the device’s encryption key' }),
+});
 export const TenantShape = Type.Object({ id: id('tenant'), slug: Slug, name: Type.String(), region: Type.String() });
 export const DeviceShape = Type.Object({
   id: id('device'),
@@ -250,6 +280,8 @@ export const AlarmShape = Type.Object({
   id: id('alarm'),
   kind: Type.String(),
   subject: Type.String(),
+  /** The grant that it is over, where that is not what it is about. */
+  grant: nullable(id('grant')),
   since: Time,
   closedAt: nullable(Time),
 });

@@ -169,8 +169,8 @@ export function showSession(session: SessionRow, names: Names): object {
   };
 }
 
-export function showAlarm({ id, kind, subject, since, closedAt }: Alarm): object {
-  return { id, kind, subject, since, closedAt };
+export function showAlarm({ id, kind, subject, grant, since, closedAt }: Alarm): object {
+  return { id, kind, subject, grant, since, closedAt };
 }
 
 const noticeTexts: Record<NoticeKind, (subject: string) => string> = {

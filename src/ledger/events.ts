@@ -11,6 +11,7 @@ import type {
 } from '../domain/ids.ts';
 import { newId } from '../domain/ids.ts';
 import type { ReviewVerdict } from '../domain/grant.ts';
+import type { localAdmin } from '../domain/local-admin.ts';
 
 /** base64url SHA-256 over a fresh 128-bit salt and a text that lies beside the ledger, erasable. */
 export type Commitment = string & { readonly __commitment: true };
@@ -115,6 +116,33 @@ export type Fact =
       readonly device: DeviceId;
       readonly session: SessionId | null;
       readonly grant: GrantId | null;
+      /** The device's own signed statement, whole. */
+      readonly statement: string;
+    }
+  /** A new password lies in the vault, and the device may have it from now on. */
+  | {
+      readonly type: 'secret.prepared';
+      readonly device: DeviceId;
+      readonly secret: typeof localAdmin;
+      readonly generation: number;
+      /** To the password; the salt travels with it to the device, and nobody else learns of either. */
+      readonly commitment: Commitment;
+    }
+  | {
+      readonly type: 'secret.released';
+      readonly grant: GrantId;
+      readonly device: DeviceId;
+      readonly person: PersonId;
+      readonly secret: typeof localAdmin;
+      /** All those that the device may have: one, unless it was setting another. */
+      readonly generations: readonly number[];
+      readonly decision: Commitment;
+    }
+  | {
+      readonly type: 'secret.rotated';
+      readonly device: DeviceId;
+      readonly secret: typeof localAdmin;
+      readonly generation: number;
       /** The device's own signed statement, whole. */
       readonly statement: string;
     }

@@ -67,6 +67,7 @@ export function classify(event: LedgerEvent): Classified {
       return { ...done(api, other, 2), failed: true };
     case 'request.submitted':
     case 'credential.issued':
+    case 'secret.prepared':
     case 'device.enrolled':
     case 'enrolment-code.made':
       return done(api, 1);
@@ -77,12 +78,15 @@ export function classify(event: LedgerEvent): Classified {
     case 'review.completed':
     case 'person.linked':
     case 'alarm.closed':
+    case 'secret.rotated':
       return done(api, 3);
     case 'tenant.changed':
       return done(api, event.change === 'made' ? 1 : 3);
     case 'device.unenrolled':
     case 'person.erased':
       return done(api, 4, 2);
+    case 'secret.released':
+      return done(api, 2, 3);
     case 'policy.loaded':
       return done(api, 3, 2);
     case 'key.rotated':

@@ -47,6 +47,14 @@ export interface PresentedReceipt {
   readonly claims: ReceiptClaims;
 }
 
+/** A receipt of another event than a credential's, and what that has to say. */
+export interface PresentedEvent {
+  readonly text: string;
+  readonly type: string;
+  /** Members, each of them needed, and their values: texts and numbers. */
+  readonly members: Readonly<Record<string, unknown>>;
+}
+
 /** What a receipt proves: where the credential's event lies, and in which tree. Else the first thing that does not hold. */
 export type ReceiptVerdict =
   | {
@@ -63,7 +71,7 @@ export type ReceiptVerdict =
  * @throws Malformed when a key is none, or is of another kind than its use asks for; RangeError when more witnesses
  *   are needed than there are.
  */
-export function receiptVerifier(trust: ReceiptTrust): (presented: PresentedReceipt) => ReceiptVerdict {
+export function receiptVerifier(trust: ReceiptTrust): (presented: PresentedReceipt | PresentedEvent) => ReceiptVerdict {
   const { origin, witnesses } = trust;
   const checkpoints: CheckpointTrust = {
     origin,
@@ -97,12 +105,15 @@ export function verifyReceipt(
 }
 
 /** The checklist of contract §6, cheapest first. */
-function verify({ text, hash, claims }: PresentedReceipt, trust: CheckpointTrust): ReceiptVerdict {
+function verify(presented: PresentedReceipt | PresentedEvent, trust: CheckpointTrust): ReceiptVerdict {
+  const { text } = presented;
   if (Buffer.byteLength(text) > longestReceipt) return fails(`the receipt is longer than ${longestReceipt} bytes`);
   const proof = parseProofText(text);
   if (!proof.extra) return fails('the receipt does not carry its event');
   if (proof.extra.length > longestReceiptEvent) return fails(`the event is longer than ${longestReceiptEvent} bytes`);
-  const mismatch = findMismatch(readEvent(proof.extra), hash, claims);
+  const event = readEvent(proof.extra);
+  const mismatch =
+    'members' in presented ? findOther(event, presented) : findMismatch(event, presented.hash, presented.claims);
   if (mismatch) return fails(mismatch);
   const { checkpoint } = openCheckpoint(proof.checkpoint, trust);
   const inclusion = verifyInclusion({
@@ -147,6 +158,13 @@ function findMismatch(event: Readonly<Record<string, unknown>>, hash: string, cl
   return isSameList(field('scopes'), claims.scope.split(' '))
     ? null
     : '`scopes` of the event is not that of the credential';
+}
+
+/** Names the first member in which an event differs from what it has to say, or null. */
+function findOther(event: Readonly<Record<string, unknown>>, { type, members }: PresentedEvent): string | null {
+  const expected = Object.entries({ v: 1, type, ...members });
+  const different = expected.find(([name, value]) => !Object.hasOwn(event, name) || event[name] !== value);
+  return different ? `\`${different[0]}\` of the event is not what it has to be` : null;
 }
 
 function isSameList(value: unknown, expected: readonly string[]): boolean {

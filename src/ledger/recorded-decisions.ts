@@ -29,6 +29,7 @@ export function recordedDecisions(event: LedgerEvent): RecordedDecisions | null 
       return event.decision && { answer, records: [event.decision], committed: [] };
     }
     case 'credential.issued':
+    case 'secret.released':
       return { answer: 'all-yes', records: [], committed: [event.decision] };
     case 'request.cancelled':
     case 'request.lapsed':
@@ -40,6 +41,8 @@ export function recordedDecisions(event: LedgerEvent): RecordedDecisions | null 
     case 'session.refused':
     case 'session.ended':
     case 'action.performed':
+    case 'secret.prepared':
+    case 'secret.rotated':
     case 'device.enrolled':
     case 'device.unenrolled':
     case 'tenant.changed':

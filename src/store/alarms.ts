@@ -1,4 +1,4 @@
-import type { AlarmId, TenantId } from '../domain/ids.ts';
+import type { AlarmId, GrantId, TenantId } from '../domain/ids.ts';
 import { newest, Values } from './listing.ts';
 import { rows, type Runner, type Tx } from './transaction.ts';
 
@@ -6,6 +6,8 @@ export interface Alarm {
   readonly id: AlarmId;
   readonly kind: string;
   readonly subject: string;
+  /** The grant that it is over, where that is not what it is about. */
+  readonly grant: GrantId | null;
   readonly tenant: TenantId | null;
   readonly since: Date;
   readonly closedAt: Date | null;
@@ -16,8 +18,8 @@ export async function insertAlarm(tx: Tx, alarm: Omit<Alarm, 'closedAt'>): Promi
   const found = await rows(
     tx,
     'insert-alarm',
-    `INSERT INTO alarms (id, kind, subject, tenant, since) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING RETURNING id`,
-    [alarm.id, alarm.kind, alarm.subject, alarm.tenant, alarm.since],
+    `INSERT INTO alarms (id, kind, subject, tenant, since, grant_id) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING id`,
+    [alarm.id, alarm.kind, alarm.subject, alarm.tenant, alarm.since, alarm.grant],
   );
   return found.length > 0;
 }
@@ -28,7 +30,7 @@ export async function closeAlarms(tx: Tx, kinds: readonly string[], subject: str
     tx,
     'close-alarms',
     `UPDATE alarms SET closed_at = greatest($3, since) WHERE kind = ANY ($1) AND subject = $2 AND closed_at IS NULL
-     RETURNING id, kind, subject, tenant, since, closed_at AS "closedAt"`,
+     RETURNING id, kind, subject, grant_id AS "grant", tenant, since, closed_at AS "closedAt"`,
     [kinds, subject, at],
   );
 }
@@ -50,6 +52,6 @@ export async function listAlarms(
         where: ['x.tenant = each.id', ...where],
       }
     : { where };
-  const text = `SELECT id, kind, subject, tenant, since, closed_at AS "closedAt" FROM (${newest('alarms', [way], limit)}) a`;
+  const text = `SELECT id, kind, subject, grant_id AS "grant", tenant, since, closed_at AS "closedAt" FROM (${newest('alarms', [way], limit)}) a`;
   return rows<Alarm>(runner, null, `${text} ORDER BY id DESC`, values.list);
 }

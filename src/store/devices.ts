@@ -22,6 +22,8 @@ export interface Device {
   readonly tenantRegion: string;
   readonly name: string;
   readonly publicKey: DeviceKey;
+  /** To which what only the device may read is encrypted; null when it enrolled none. */
+  readonly encryptionKey: DeviceKey | null;
   readonly facts: Readonly<Record<string, unknown>>;
   readonly door: Door | null;
   readonly inUse: boolean;
@@ -33,6 +35,7 @@ export interface Device {
 
 const readFrom = (source: string): string => `
   SELECT d.id, d.tenant, t.slug AS "tenantSlug", t.region AS "tenantRegion", d.name, d.public_key AS "publicKey",
+    d.encryption_key AS "encryptionKey",
     d.facts, d.door, d.in_use AS "inUse", d.last_seen_at AS "lastSeenAt", d.enrolled_at AS "enrolledAt",
     d.unenrolled_at AS "unenrolledAt", d.erased_at AS "erasedAt"
   FROM ${source} d JOIN tenants t ON t.id = d.tenant`;
@@ -56,14 +59,14 @@ export async function lockDevice(tx: Tx, id: DeviceId): Promise<Device | null> {
 /** Writes a newly enrolled device with its first, empty list of live grants. @returns false when its key was known. */
 export async function insertDevice(
   tx: Tx,
-  device: Pick<Device, 'id' | 'tenant' | 'name' | 'publicKey' | 'facts' | 'enrolledAt'>,
+  device: Pick<Device, 'id' | 'tenant' | 'name' | 'publicKey' | 'encryptionKey' | 'facts' | 'enrolledAt'>,
   keyThumbprint: string,
 ): Promise<boolean> {
   const found = await rows(
     tx,
     'insert-device',
-    `INSERT INTO devices (id, tenant, name, public_key, key_thumbprint, facts, enrolled_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT ON CONSTRAINT key_must_be_enrolled_once DO NOTHING RETURNING id`,
+    `INSERT INTO devices (id, tenant, name, public_key, key_thumbprint, facts, enrolled_at, encryption_key)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT ON CONSTRAINT key_must_be_enrolled_once DO NOTHING RETURNING id`,
     [
       device.id,
       device.tenant,
@@ -72,6 +75,7 @@ export async function insertDevice(
       keyThumbprint,
       JSON.stringify(device.facts),
       device.enrolledAt,
+      device.encryptionKey && JSON.stringify(device.encryptionKey),
     ],
   );
   return found.length > 0;

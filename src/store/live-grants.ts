@@ -16,6 +16,8 @@ export interface LiveList {
   readonly device: DeviceId;
   readonly version: number;
   readonly grants: readonly ListedGrant[];
+  /** Which generation of its password the device is to have, and which it has; null for one without. */
+  readonly localAdmin: { readonly wanted: number; readonly confirmed: number } | null;
   readonly readAt: Date;
 }
 
@@ -55,7 +57,9 @@ export async function readLiveLists(runner: Runner, devices: readonly DeviceId[]
        FROM grant_devices gd JOIN grants g ON g.id = gd.grant_id
        WHERE gd.device = v.device AND gd.left_at IS NULL AND gd.expires_at > statement_timestamp() - interval '1 day'
          AND g.ending IS NULL AND g.expiry_recorded_at IS NULL AND g.started_at IS NOT NULL
-     ) AS grants
+     ) AS grants,
+       (SELECT json_build_object('wanted', s.wanted, 'confirmed', s.confirmed) FROM device_secrets s
+        WHERE s.device = v.device) AS local_admin
      FROM (SELECT current_setting('transaction_read_only')::boolean AS retired) AS server
      LEFT JOIN live_versions v
        ON v.device = ANY ($1) AND (SELECT unenrolled_at IS NULL FROM devices WHERE id = v.device)`,
@@ -73,9 +77,10 @@ interface ListRow {
   readonly version: number;
   readonly read_at: Date;
   readonly grants: { id: GrantId; person: PersonId; scopes: string[]; startsAt: string; expiresAt: string }[] | null;
+  readonly local_admin: LiveList['localAdmin'];
 }
 
-function listOf({ device, version, read_at: readAt, grants }: ListRow): LiveList[] {
+function listOf({ device, version, read_at: readAt, grants, local_admin: localAdmin }: ListRow): LiveList[] {
   // The one row there is when no device has a list.
   if (device === null) return [];
   const listed = (grants ?? []).map((grant) => ({
@@ -83,7 +88,7 @@ function listOf({ device, version, read_at: readAt, grants }: ListRow): LiveList
     startsAt: new Date(grant.startsAt),
     expiresAt: new Date(grant.expiresAt),
   }));
-  return [{ device, version, readAt, grants: listed }];
+  return [{ device, version, readAt, grants: listed, localAdmin }];
 }
 
 /**

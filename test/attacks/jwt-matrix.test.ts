@@ -1,18 +1,22 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { decodeJwt, decodeProtectedHeader, SignJWT, type JWK, type JWTPayload } from 'jose';
+import { compactDecrypt, decodeJwt, decodeProtectedHeader, exportJWK, SignJWT, type JWK, type JWTPayload } from 'jose';
 import {
   createBrokerKeys,
+  createEventCheck,
   createLiveGrants,
   createVerifier,
   machineClocks,
   mark,
   Refusal,
   StatementError,
+  type EventCheck,
   type LiveGrants,
   type Verifier,
 } from '../../src/agent/index.ts';
+import { encryptionKeyFrom } from '../../src/agent/encryption-key.ts';
+import { openLocalSecret } from '../../src/agent/local-secret.ts';
 import { newId } from '../../src/domain/ids.ts';
 import { sign } from '../broker/support/door.ts';
 import { mint } from '../broker/support/scenario.ts';
@@ -20,12 +24,25 @@ import { newTestBroker, people, type TestBroker } from '../support/broker.ts';
 import { newTestDevice, type TestDevice } from '../support/device.ts';
 import { newEngineerKey, type EngineerKey } from '../support/engineer.ts';
 import { claimsOf } from '../support/issuer.ts';
+import {
+  fetchSecret,
+  newOneTimeKey,
+  newSetDevice,
+  secretProof,
+  type OneTimeKey,
+  type PasswordDevice,
+} from '../support/passwords.ts';
 
 /** Every kind of JWT between people, broker and devices, as its honest maker makes it, shown to everyone who takes one. */
 let broker: TestBroker;
 let device: TestDevice;
 let engineer: EngineerKey;
 let grant: { readonly id: string; readonly devices: readonly string[] };
+let room: PasswordDevice;
+/** A grant on which its password may be released, to this key. */
+let secret: { readonly id: string; readonly devices: readonly string[] };
+let oneTime: OneTimeKey;
+let checkEvent: EventCheck;
 let liveGrants: LiveGrants;
 let verifier: Verifier;
 /** A code that no refused attempt may use up. */
@@ -38,8 +55,12 @@ before(async () => {
   engineer = await newEngineerKey();
   grant = await broker.grant('ada', 'diagnose');
   code = await newCode();
+  room = await newSetDevice(broker);
+  secret = await broker.grant('ada', 'release-secret', { devices: [room.device.id] });
+  oneTime = await newOneTimeKey();
   const { publicUrl: issuer } = broker.config;
   const { ledgerKey } = (await (await newDevice()).enrol(await newCode())).body as { ledgerKey: string };
+  checkEvent = createEventCheck({ ledgerKey });
   const keys = createBrokerKeys({ jwksUri: `${issuer}/.well-known/jwks.json` });
   const about = { issuer, device: device.id, keys };
   liveGrants = createLiveGrants({ ...about, seen: null, remember: async () => undefined });
@@ -70,6 +91,8 @@ const refusal = () => {
   return sign(broker, device, { type: 'session.refused', code: 'scope-missing', grant: to, person: by });
 };
 
+const newPassword = async (): Promise<string> => String((await room.ask()).body['secret']);
+
 const made = {
   'a person’s access token': () => broker.issuer.tokenFor(people.ada),
   'a person’s ID token': () => {
@@ -82,6 +105,16 @@ const made = {
   'an event of a device': () => refusal(),
   'an enrolment proof': async () => (await (await newDevice()).enrolment(code))['proof'] as string,
   'a client assertion': () => device.assertion(),
+  'a request for a password': () => secretProof(broker, secret, { key: engineer, oneTime }),
+  'a password’s statement': async () => {
+    const { plaintext } = await compactDecrypt(await newPassword(), room.encryption.privateKey);
+    return Buffer.from(plaintext).toString('utf8');
+  },
+  'a password for a device': () => newPassword(),
+  'a password for its holder': async () => {
+    const { body } = await fetchSecret(broker, 'ada', secret, { key: engineer, oneTime });
+    return body.secret as string;
+  },
   'a proof for the broker': () => engineer.proof('POST', mintUrl()),
   'a proof for the door': async () => engineer.proof('POST', door, { token: (await minted()).credential }),
 } satisfies Record<string, () => Promise<string>>;
@@ -119,6 +152,13 @@ const takers: readonly [who: string, takes: Kind | null, refuses: RegExp, take: 
     /^400$/,
     async (token) => statusOf(await mint(broker, 'ada', grant, { key: engineer, proof: token })),
   ],
+  [
+    'the desk for passwords',
+    'a request for a password',
+    /^400$/,
+    async (token) => statusOf(await fetchSecret(broker, 'ada', secret, { key: engineer, oneTime, proof: token })),
+  ],
+  ['the agent’s view of its password', 'a password for a device', /^CompactJweError$/, takenAsPassword],
   ['the agent’s view of live grants', 'a list of live grants', /^StatementError$/, takenAsList],
   ['the door, as a credential', 'a credential', /^(?:bad-signature|wrong-type)$/, takenAtDoor],
   ['the door, as a proof', null, /^bad-proof$/, async (token) => atDoor(await minted(), token)],
@@ -128,6 +168,17 @@ async function takenAsList(token: string): Promise<string | null> {
   return liveGrants.accept(token, mark(machineClocks)).then(
     () => null,
     (error: unknown) => (error instanceof StatementError ? error.name : String(error)),
+  );
+}
+
+async function takenAsPassword(token: string): Promise<string | null> {
+  const encryptionKey = await encryptionKeyFrom(await exportJWK(room.encryption.privateKey));
+  const { publicUrl: issuer } = broker.config;
+  const keys = createBrokerKeys({ jwksUri: `${issuer}/.well-known/jwks.json` });
+  const trust = { issuer, device: room.device.id, keys, encryptionKey, checkEvent, now: Date.now };
+  return openLocalSecret(token, trust).then(
+    () => null,
+    (error: unknown) => (error instanceof Error ? error.name : 'unknown'),
   );
 }
 
@@ -148,6 +199,7 @@ async function atDoor(shown: { credential: string; receipt: string }, proof: str
 
 /** Whose key a token is signed with, as far as anyone publishes it: the strongest thing to enrol it under. */
 async function signerOf(token: string): Promise<JWK> {
+  // What is encrypted is signed by nobody.
   const { kid, jwk } = decodeProtectedHeader(token);
   const { body } = await broker.call(null, 'GET', '/.well-known/jwks.json');
   const published = (body.keys as JWK[]).find((key) => key.kid === kid);
@@ -199,6 +251,8 @@ describe('of what a device signs with its one key, the type alone tells one from
     'JWT',
     'live-grants+jwt',
     'latchkey-agent+jwt',
+    'latchkey-secret-request+jwt',
+    'local-secret+jwt',
     'secevent+jwt',
     undefined,
   ];

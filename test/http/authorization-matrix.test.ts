@@ -5,6 +5,7 @@ import { apiRoutes } from '../../src/http/routes/index.ts';
 import { newTestBroker, people, type Reply, type TestBroker } from '../support/broker.ts';
 import type { TestDevice } from '../support/device.ts';
 import { newEngineerKey, type EngineerKey } from '../support/engineer.ts';
+import { newSetDevice, secretProof, type PasswordDevice } from '../support/passwords.ts';
 
 let broker: TestBroker;
 let key: EngineerKey;
@@ -17,7 +18,7 @@ type Place = 'contoso' | 'fabrikam' | 'missing';
 
 const everyone = Object.keys(people) as Person[];
 const callers: readonly Caller[] = [...everyone, 'device', 'no token'];
-const room = ['ada', 'ben', 'chloe', 'dmitri', 'priya', 'olu', 'aud', 'zed'] as const;
+const staff = ['ada', 'ben', 'chloe', 'dmitri', 'priya', 'olu', 'aud', 'zed'] as const;
 /** Who sees everybody's requests and grants. */
 const overseers = ['chloe', 'dmitri', 'priya', 'olu', 'aud'] as const;
 const leads = ['chloe', 'dmitri'] as const;
@@ -25,6 +26,7 @@ const leads = ['chloe', 'dmitri'] as const;
 /** What a call needs to exist before it is made. */
 interface Target {
   readonly id: string;
+  readonly device?: string;
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
 }
@@ -93,6 +95,11 @@ const minted =
     id: (await make(place)).id,
     body: { device: broker[place].devices[0]!.id },
   });
+const secretive = async (): Promise<Target> => {
+  const { device } = (room ??= await newSetDevice(broker));
+  return { ...(await broker.grant('ada', 'release-secret', { devices: [device.id] })), device: device.id };
+};
+let room: PasswordDevice | undefined;
 const enrolled = async (place: 'contoso' | 'fabrikam'): Promise<Target> => ({
   id: (await broker.enrol(broker[place].id)).id,
 });
@@ -178,6 +185,19 @@ const rows: readonly Row[] = [
   { route: 'POST /v1/grants/{id}/credentials', make: minted(active), ...action(201, owner) },
   { route: 'POST /v1/grants/{id}/credentials', about: 'ended', make: minted(ended), ...action(409, owner) },
   {
+    route: 'POST /v1/grants/{id}/secrets',
+    make: secretive,
+    contoso: action(201, owner).contoso,
+    missing: nobodyHasIt,
+  },
+  {
+    route: 'POST /v1/grants/{id}/secrets',
+    about: 'that allows none',
+    make: active,
+    contoso: all(404, { 403: seen.contoso }),
+    fabrikam: all(404, { 403: seen.fabrikam }),
+  },
+  {
     route: 'POST /v1/grants/{id}/extensions',
     make: active,
     body: { duration: 'PT1M', reason: 'x' },
@@ -208,7 +228,7 @@ const rows: readonly Row[] = [
     body: { verdict: 'justified' },
     ...reviewers(409),
   },
-  { route: 'GET /v1/sessions', contoso: all(403, { 200: [...room, ...customers] }) },
+  { route: 'GET /v1/sessions', contoso: all(403, { 200: [...staff, ...customers] }) },
 
   { route: 'GET /v1/me', contoso: signedIn },
   { route: 'GET /v1/profiles', contoso: signedIn },
@@ -249,19 +269,19 @@ const rows: readonly Row[] = [
     fabrikam: all(403, { 201: ['olu'] }),
     missing: all(403, { 400: ['olu'] }),
   },
-  { route: 'GET /v1/devices', contoso: all(403, { 200: [...room, ...customers] }) },
+  { route: 'GET /v1/devices', contoso: all(403, { 200: [...staff, ...customers] }) },
   {
     route: 'GET /v1/devices/{id}',
     make: enrolled,
-    contoso: all(404, { 200: [...room, 'carmen'] }),
-    fabrikam: all(404, { 200: [...room, 'felix'] }),
+    contoso: all(404, { 200: [...staff, 'carmen'] }),
+    fabrikam: all(404, { 200: [...staff, 'felix'] }),
     missing: nobodyHasIt,
   },
   {
     route: 'DELETE /v1/devices/{id}',
     make: enrolled,
-    contoso: all(404, { 204: ['olu'], 403: [...without(room, 'olu'), 'carmen'], 404: ['nobody', 'felix', 'device'] }),
-    fabrikam: all(404, { 204: ['olu'], 403: [...without(room, 'olu'), 'felix'], 404: ['nobody', 'carmen', 'device'] }),
+    contoso: all(404, { 204: ['olu'], 403: [...without(staff, 'olu'), 'carmen'], 404: ['nobody', 'felix', 'device'] }),
+    fabrikam: all(404, { 204: ['olu'], 403: [...without(staff, 'olu'), 'felix'], 404: ['nobody', 'carmen', 'device'] }),
     missing: all(404, { 404: ['device'] }),
   },
 
@@ -273,6 +293,12 @@ const rows: readonly Row[] = [
     about: 'a statement that is none',
     body: { events: ['e30.e30.c2ln'] },
     contoso: all(401, { 400: ['device'] }),
+  },
+  {
+    route: 'POST /v1/agent/secrets/local-admin',
+    about: 'that enrolled no key for encryption',
+    body: { have: 0 },
+    contoso: all(401, { 409: ['device'] }),
   },
   { route: 'POST /v1/devices', about: 'a code that nobody made', contoso: all(403, { 403: callers }) },
   { route: 'POST /oauth2/token', about: 'no assertion of a device', contoso: all(401, { 401: callers }) },
@@ -316,6 +342,11 @@ async function bodyOf(row: Row, place: Place, target: Target | null): Promise<un
   }
   if (row.route === 'POST /v1/devices') return caller.enrolment('a-code-that-nobody-made');
   if (row.route === 'POST /v1/grants/{id}/credentials') return target?.body ?? { device: missingIds['devices'] };
+  if (row.route === 'POST /v1/grants/{id}/secrets') {
+    const id = target?.id ?? missingIds['grants']!;
+    const device = target?.device ?? broker[place as 'contoso']?.devices[0]!.id ?? missingIds['devices']!;
+    return { device, proof: await secretProof(broker, { id, devices: [device] }, { key }) };
+  }
   return row.body;
 }
 

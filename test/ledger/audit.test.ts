@@ -39,9 +39,11 @@ const event = (seconds: number, type: string, actor: object, fact: object): Even
 const asking = { profile: 'remediate', devices: [room, lobby], scopes, dataClasses: [], startsAt: null, reason: hash };
 const states = (type: string, more: object = {}): object => {
   const claims = { iss: room, type, session, grant, person: ada, credential: hash, credentialId: jti, ...more };
-  const statement = `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.c2ln`;
-  return { device: room, session, grant, statement };
+  return { device: room, session, grant, statement: statementOf(claims) };
 };
+function statementOf(claims: object): string {
+  return `e30.${Buffer.from(JSON.stringify({ iss: room, ...claims })).toString('base64url')}.c2ln`;
+}
 
 /** A whole life, by name; later ones may be left out, changed or repeated. */
 const story: Readonly<Record<string, Event>> = {
@@ -230,6 +232,58 @@ describe('an audit finds', () => {
       assert.match(offence.message, reason);
       assert.equal(offence.index, index, offence.message);
     });
+  }
+});
+
+describe('an audit of passwords', () => {
+  const secret = 'local-admin';
+  const allowing = { scopes: ['secret.read:local-admin'] };
+  const about = { device: room, secret };
+  const says = (generation: number) => ({
+    ...about,
+    generation,
+    statement: statementOf({ type: 'secret.rotated', secret, generation }),
+  });
+  const prepared = event(21, 'secret.prepared', device, { ...about, generation: 4, commitment: hash });
+  const rotatedFirst = event(22, 'secret.rotated', device, says(4));
+  const given = { ...about, grant, person: ada, generations: [4], decision: hash };
+  const released = event(40, 'secret.released', person(ada), given);
+  const until = (...after: Event[]): Event[] => {
+    const { submitted, lead, privacy, started } = story;
+    return [{ ...submitted, ...allowing }, lead!, privacy!, { ...started, ...allowing }, ...after];
+  };
+
+  test('lets a whole life of one pass', () => {
+    const next = event(60, 'secret.prepared', device, { ...about, generation: 5, commitment: hash });
+    assert.equal(
+      audit(until(prepared, rotatedFirst, released, next, event(61, 'secret.rotated', device, says(5)))),
+      null,
+    );
+  });
+  const cases: readonly [what: string, events: readonly Event[], reason: RegExp][] = [
+    ['one that was never prepared', until(released), /no such password/],
+    ['one that is given to somebody else', until(prepared, { ...released, person: zed }), /not given to its holder/],
+    ['one that is given out for another device', until(prepared, { ...released, device: lobby }), /not for/],
+    [
+      'one on a grant that allows none',
+      told({ issued: null, session: null, ended: null, more: null, extended: null, revoked: null }, prepared, released),
+      /allows no secret/,
+    ],
+    [
+      'one that is given out after the end',
+      until(prepared, event(39, 'grant.released', person(ada), { grant }), released),
+      /is not live/,
+    ],
+    ['one that is prepared again', until(prepared, prepared), /before/],
+    [
+      'one that is prepared by another device',
+      until({ ...prepared, actor: { kind: 'device', id: lobby } }),
+      /not prepared for/,
+    ],
+    ['a statement of another one', until(prepared, { ...rotatedFirst, generation: 3 }), /another thing/],
+  ];
+  for (const [what, events, reason] of cases) {
+    test(`finds ${what}`, () => assert.match(audit(events)?.message ?? 'nothing was found', reason));
   }
 });
 

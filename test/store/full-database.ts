@@ -80,6 +80,17 @@ const history = `
       pg_temp.nth('per', 1 + n % ${sizes.engineers}), pg_temp.tenant(n), pg_temp.nth('crd', n), '{}', now(),
       CASE WHEN n % 500 > 0 THEN now() END, CASE WHEN n % 500 > 0 THEN 'closed' END
     FROM generate_series(1, ${sizes.grants}, 4) n;
+  INSERT INTO device_secrets (device, tenant, wanted, wanted_at, confirmed, vault_untidy_since)
+    SELECT pg_temp.nth('dev', n), pg_temp.tenant(n), 4, now() - interval '1 hour', CASE WHEN n % 200 = 0 THEN 3 ELSE 4 END,
+      CASE WHEN n % 500 = 0 THEN now() END FROM generate_series(1, ${sizes.devices}, 2) n
+    UNION ALL SELECT pg_temp.nth('dev', n), pg_temp.tenant(n), 4, now() - interval '1 hour', 3, NULL
+      FROM generate_series(2, 200, 2) n;
+  INSERT INTO secret_generations (device, generation, vault_version, salt, event, leaf)
+    SELECT device, generation, 'v', '\\x00000000000000000000000000000000', pg_temp.nth('evt', 1), '{}'
+    FROM device_secrets, unnest('{3,4}'::integer[]) generation;
+  INSERT INTO secret_releases (grant_id, device, generations, one_time_key, released_at, event, leaf, rotation_ordered_at)
+    SELECT pg_temp.nth('grt', n), pg_temp.nth('dev', 1 + n % ${sizes.devices}), '{3}', 'key', now() - interval '2 hours',
+      pg_temp.nth('evt', 1), '{}', CASE WHEN n % 500 > 0 THEN now() END FROM generate_series(1, ${sizes.grants}, 4) n;
   INSERT INTO device_statements (device, jti)
     SELECT pg_temp.nth('dev', 1 + n % ${sizes.devices}), pg_temp.nth('evt', n) FROM generate_series(1, 10000) n;
   INSERT INTO early_session_ends (session, device, grant_id, ended_at, end_cause, lag_ms)

@@ -4,6 +4,18 @@ import { after, before, describe, test } from 'node:test';
 import type { Client } from 'pg';
 import { listAlarms } from '../../src/store/alarms.ts';
 import { forgetExpired, useProof } from '../../src/store/credentials.ts';
+import {
+  confirmGeneration,
+  demandAfter,
+  findRelease,
+  findUntidySecrets,
+  isPrepared,
+  lockSecret,
+  recordTidied,
+  retireSecret,
+  takeOverdueSecrets,
+  takeReleasesToFollow,
+} from '../../src/store/device-secrets.ts';
 import { forgetStatements } from '../../src/store/device-statements.ts';
 import { findDevices, listDevices, recordErasure, recordUnenrolment } from '../../src/store/devices.ts';
 import { eraseDisclosuresOf, eraseLateDisclosures } from '../../src/store/disclosures.ts';
@@ -223,6 +235,19 @@ describe('what the clock and the devices ask for, many times a second, reads wha
   });
   // One in five hundred is open: two lookups for each.
   test('ends that nobody has confirmed', () => reads(aFew, (tx) => takeUnconfirmed(tx, 60, 50)));
+  test('passwords that are to be followed by others', () => reads(500, (tx) => takeReleasesToFollow(tx, 3_600, 50)));
+  test('passwords that were not set in time', () => reads(500, (tx) => takeOverdueSecrets(tx, 300, 20)));
+  test('passwords that are to go from the vault', () => reads(500, (tx) => findUntidySecrets(tx, 20)));
+  test('the password of a device', async () => {
+    const device = nth('dev', 5);
+    await reads(100, (tx) => lockSecret(tx, device));
+    await reads(100, (tx) => findRelease(tx, nth('grt', 5), device));
+    await reads(100, (tx) => demandAfter(tx, [{ device, generation: 4 }]));
+    await reads(100, (tx) => isPrepared(tx, device, 5));
+    await reads(100, (tx) => confirmGeneration(tx, device, 5));
+    await reads(100, (tx) => recordTidied(tx, device, 5, false));
+    await reads(100, (tx) => retireSecret(tx, device, true));
+  });
   test('forgetting', () => reads(1_000, (tx) => forgetExpired(tx)));
   test('forgetting which statements were counted', async () => {
     await reads(500, (tx) => forgetStatements(tx, nth('evt', 100), 1_000));

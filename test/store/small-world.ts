@@ -102,6 +102,30 @@ export const session = (values: object = {}): string =>
 export function insert(table: string, values: Record<string, string>): string {
   return `INSERT INTO ${table} (${Object.keys(values).join(', ')}) VALUES (${Object.values(values).join(', ')})`;
 }
+export const deviceSecret = (values: object = {}): string =>
+  insert('device_secrets', { device: studio, tenant: contoso, wanted: '1', wanted_at: 'now()', ...values });
+export const generation = (values: object = {}): string =>
+  insert('secret_generations', {
+    device: boardroom,
+    generation: '3',
+    vault_version: `'v'`,
+    salt: `'0123456789abcdef'`,
+    event: id('evt', 1),
+    leaf: `'{}'`,
+    ...values,
+  });
+export const secretRelease = (values: object = {}): string =>
+  insert('secret_releases', {
+    grant_id: active,
+    device: studio,
+    generations: `'{2}'`,
+    one_time_key: `'key'`,
+    released_at: 'now()',
+    event: id('evt', 1),
+    leaf: `'{}'`,
+    ...values,
+  });
+
 export const change = (table: string, row: string, set: string): string =>
   `UPDATE ${table} SET ${set} WHERE id = ${row}`;
 
@@ -134,6 +158,8 @@ export const world = [
   alarm({ id: id('alm', 1) }),
   session({ id: id('ses', 1), ended_at: 'now()', end_cause: `'closed'` }),
   session({ id: id('ses', 2) }),
+  deviceSecret({ device: boardroom, wanted: '3', confirmed: '2' }),
+  secretRelease({ device: boardroom }),
   insert('signing_keys', {
     name: `'ledger'`,
     version: `'one'`,

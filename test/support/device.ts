@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { exportJWK, generateKeyPair, SignJWT, type CryptoKey, type JWK } from 'jose';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT, type CryptoKey, type JWK } from 'jose';
 import type { DeviceId } from '../../src/domain/ids.ts';
 
 /** A device as the API sees one: a key, and what it signs. Not an agent: it believes and guards nothing. */
@@ -23,8 +23,9 @@ export interface TestDevice {
 /**
  * @param publicUrl what its statements are for.
  * @param url where the broker listens.
+ * @param encryptionKey what it enrols beside its own key, if anything.
  */
-export async function newTestDevice(publicUrl: string, url: string): Promise<TestDevice> {
+export async function newTestDevice(publicUrl: string, url: string, encryptionKey?: JWK): Promise<TestDevice> {
   const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
   const { kty, crv, x, y } = await exportJWK(publicKey);
   const publicJwk = { kty, crv, x, y } as JWK;
@@ -43,12 +44,13 @@ export async function newTestDevice(publicUrl: string, url: string): Promise<Tes
     publicJwk,
     privateKey,
     async enrolment(code: string, facts: object = { serial: randomUUID(), hostname: 'room' }) {
-      const proof = await new SignJWT({ code })
+      const claims = { code, ...(encryptionKey && { encryptionKey: await calculateJwkThumbprint(encryptionKey) }) };
+      const proof = await new SignJWT(claims)
         .setProtectedHeader({ alg: 'ES256', typ: 'latchkey-enrolment+jwt' })
         .setAudience(publicUrl)
         .setIssuedAt()
         .sign(privateKey);
-      return { code, publicKey: publicJwk, proof, facts };
+      return { code, publicKey: publicJwk, proof, facts, ...(encryptionKey && { encryptionKey }) };
     },
     async enrol(code: string, facts?: object) {
       const body = JSON.stringify(await device.enrolment(code, facts));

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname, isAbsolute, resolve } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { Type, type Static } from 'typebox';
 import type { InputMistake } from '../../domain/errors.ts';
@@ -11,6 +11,7 @@ import { doorAddressMistake } from '../door-server.ts';
 import type { DemandedWitnesses } from '../receipts.ts';
 import { ActionsFile } from './action-file.ts';
 import { declareAction, type Declaration } from './declare-action.ts';
+import { accountPattern, type LocalAdministratorConfig } from './set-password.ts';
 import { shippedSet } from './shipped.ts';
 
 const closed = { additionalProperties: false };
@@ -37,6 +38,15 @@ const ConfigFile = Type.Object(
     ),
     facts: Type.Optional(Type.Record(Type.String({ pattern: '^[A-Za-z][A-Za-z0-9]{0,63}$' }), text, closed)),
     values: Type.Optional(Type.Record(Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_.-]{0,63}$' }), text, closed)),
+    localAdministrator: Type.Optional(
+      Type.Object(
+        {
+          account: Type.Optional(Type.String({ pattern: accountPattern })),
+          command: Type.Optional(Type.Array(text, { minItems: 1, maxItems: 50 })),
+        },
+        closed,
+      ),
+    ),
     dryRun: Type.Optional(Type.Boolean()),
     actionSets: Type.Optional(Type.Array(text, { maxItems: 20, uniqueItems: true })),
     actions: Type.Optional(ActionsFile),
@@ -58,6 +68,8 @@ export interface AgentConfig {
   readonly witnesses: DemandedWitnesses | null;
   /** What the device says of itself beyond what it finds out. */
   readonly facts: Readonly<Record<string, string>>;
+  /** Whose password the broker says and the agent sets; null when that is nobody's. */
+  readonly localAdministrator: LocalAdministratorConfig | null;
   /** True where nothing that an action could harm may be harmed: actions only say what they would do. */
   readonly dryRun: boolean;
   readonly actions: ReadonlyMap<string, Declaration>;
@@ -94,6 +106,7 @@ export async function parseAgentConfig(value: unknown, file = 'the configuration
   const brokerUrl = readBrokerUrl(part('brokerUrl'), mistakes);
   const door = readDoor(part('door'), mistakes);
   readWitnesses(part('witnesses'), mistakes);
+  const localAdministrator = readLocalAdministrator(part('localAdministrator'), mistakes);
   if (written.enrolmentCode !== undefined && written.enrolmentCodeFile !== undefined) {
     mistakes.push({ pointer: '/enrolmentCodeFile', message: 'makes no sense beside `enrolmentCode`' });
   }
@@ -117,6 +130,7 @@ export async function parseAgentConfig(value: unknown, file = 'the configuration
     enrolmentCodeFile: enrolmentCodeFile ?? null,
     door: door!,
     witnesses: witnesses ?? null,
+    localAdministrator,
     facts: facts ?? {},
     dryRun: dryRun ?? false,
     actions,
@@ -150,6 +164,28 @@ function readDoor(door: ConfigFile['door'] | undefined, mistakes: InputMistake[]
   const mistake = doorAddressMistake({ ...door, tls: hasTls });
   if (mistake) mistakes.push({ pointer: `/door/${mistake.option}`, message: mistake.message });
   return { ...door, hasTls };
+}
+
+/** An account by `chpasswd`, which Linux has, or a program of one's own. */
+function readLocalAdministrator(
+  wanted: ConfigFile['localAdministrator'],
+  mistakes: InputMistake[],
+): LocalAdministratorConfig | null {
+  if (!wanted) return null;
+  const fail = (pointer: string, message: string): null => {
+    mistakes.push({ pointer: `/localAdministrator${pointer}`, message });
+    return null;
+  };
+  const { account, command } = wanted;
+  if ((account === undefined) === (command === undefined))
+    return fail('', 'needs `account` or `command`, and not both');
+  if (account !== undefined) {
+    return process.platform === 'linux' ? { account } : fail('/account', 'is for Linux; elsewhere name a `command`');
+  }
+  const [file, ...rest] = command!;
+  return isAbsolute(file!)
+    ? { command: [file!, ...rest] }
+    : fail('/command/0', 'must be the absolute path of a program');
 }
 
 function readWitnesses(witnesses: ConfigFile['witnesses'], mistakes: InputMistake[]): void {

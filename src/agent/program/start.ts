@@ -10,6 +10,7 @@ import { loadDoorCertificate } from './door-certificate.ts';
 import { createFacts } from './facts.ts';
 import { reapLeft } from './reap.ts';
 import { createRunningActions, leftActions } from './running-actions.ts';
+import { passwordSetter } from './set-password.ts';
 
 export interface AgentLog {
   info(fields: object, message: string): void;
@@ -37,12 +38,15 @@ const announceEveryMs = 300_000;
  */
 export async function startAgentProgram(config: AgentConfig, log: AgentLog): Promise<RunningAgent> {
   const { stateDirectory } = config;
+  // On a machine for development nobody's password is changed.
+  const localAdministrator = config.dryRun ? null : config.localAdministrator;
   const left = await leftActions(stateDirectory);
   const tell = (message: string, details: object = {}): void => log.info(details, message);
   const running = createRunningActions(stateDirectory, left);
   const stuck = await reapLeft(left, running, tell);
   const code = await enrolmentCode(config);
-  const facts = await createFacts(config.facts);
+  const account = localAdministrator && 'account' in localAdministrator ? localAdministrator.account : null;
+  const facts = await createFacts({ ...(account && { localAdministrator: account }), ...config.facts });
   const controlGroups = openControlGroups();
   const loadTls = () => loadDoorCertificate(stateDirectory, doorHosts(config.door), Date.now());
   let shown: DoorCertificate | null = config.door.hasTls ? await loadTls() : null;
@@ -56,6 +60,7 @@ export async function startAgentProgram(config: AgentConfig, log: AgentLog): Pro
     actions: actionsOf(config.actions, { running, controlGroups, dryRun: config.dryRun, log: tell }),
     facts: () => facts.now(),
     inUse: () => false,
+    ...(localAdministrator && { localAdministrator: { setPassword: passwordSetter(localAdministrator) } }),
     door: {
       host,
       ...(port === 0 ? {} : { port }),

@@ -30,6 +30,7 @@ function columns(now: number): readonly TableColumn<Alarm>[] {
   return [
     { title: 'ALARM', value: (alarm) => alarm.kind },
     { title: 'ABOUT', value: (alarm) => alarm.subject },
+    { title: 'GRANT', value: (alarm) => alarm.grant ?? '', leave: 3 },
     { title: 'SINCE', value: (alarm) => relativeTime(alarm.since, now) },
     { title: 'CLOSED', value: (alarm) => (alarm.closedAt ? relativeTime(alarm.closedAt, now) : ''), leave: 1 },
     { title: 'ID', value: (alarm) => alarm.id, leave: 2 },

@@ -2,6 +2,7 @@ import { Type, type TSchema } from 'typebox';
 import type { SignedStatement } from '../../broker/record-device-events.ts';
 import { endCauses, type DeviceEventType } from '../../domain/device-event.ts';
 import { LatchkeyError, invalid } from '../../domain/errors.ts';
+import { localAdmin } from '../../domain/local-admin.ts';
 import { refusalCodes } from '../../domain/refusal-code.ts';
 import { id, nullable, oneOf, Time } from '../schemas.ts';
 import { checker } from '../validate.ts';
@@ -50,6 +51,15 @@ const shapes: Readonly<Record<DeviceEventType, TSchema>> = {
       durationMs: count,
       bytes: bigCount,
       args: nullable(hash),
+    },
+    closed,
+  ),
+  'secret.rotated': Type.Object(
+    {
+      ...about,
+      type: Type.Literal('secret.rotated'),
+      secret: Type.Literal(localAdmin),
+      generation: Type.Integer({ minimum: 1, maximum: 1_000_000_000 }),
     },
     closed,
   ),

@@ -7,6 +7,7 @@ import { ledgerKeysRoutes } from './ledger-keys.ts';
 import { ledgerRoutes } from './ledger.ts';
 import { peopleRoutes } from './people.ts';
 import { requestRoutes } from './requests.ts';
+import { secretRoutes } from './secrets.ts';
 import { sessionRoutes } from './sessions.ts';
 import { wellKnownRoutes } from './well-known.ts';
 
@@ -15,6 +16,7 @@ export function apiRoutes(context: HttpContext): readonly Route[] {
   const routes: Route[] = [
     ...requestRoutes(context),
     ...grantRoutes(context),
+    ...secretRoutes(context),
     ...sessionRoutes(context),
     ...ledgerRoutes(context),
     ...ledgerKeysRoutes(context),

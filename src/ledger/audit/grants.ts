@@ -1,3 +1,4 @@
+import { localAdminScope } from '../../domain/local-admin.ts';
 import { isMadeThen, isWithin, type EventOf } from './events.ts';
 import { personOf, type OpenRequests } from './requests.ts';
 
@@ -102,6 +103,19 @@ export class LiveGrants {
     const moment = Math.floor(Date.parse(at) / 1000);
     if (iat !== moment || nbf !== moment) return 'the credential was not issued when it says';
     return isMadeThen(event.jti, event) ? null : `the credential \`${event.jti}\` was there before`;
+  }
+
+  /** Holds a password that was given out against its grant, as a credential. */
+  secretReleased(event: EventOf<'secret.released'>): string | null {
+    const { grant, at } = event;
+    const known = this.#live.get(grant);
+    if (!known) return notLive(grant);
+    if (at < known.startsAt || at >= known.expiresAt) return `the grant \`${grant}\` was not in force then`;
+    if (event.person !== known.person || personOf(event.actor) !== known.person) {
+      return `the secret is not given to its holder: \`${grant}\` is \`${known.person}\`’s`;
+    }
+    if (!known.devices.includes(event.device)) return `the grant \`${grant}\` is not for \`${event.device}\``;
+    return known.scopes.includes(localAdminScope) ? null : `the grant \`${grant}\` allows no secret`;
   }
 }
 

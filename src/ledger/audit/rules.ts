@@ -4,6 +4,7 @@ import { LiveGrants } from './grants.ts';
 import { Humans } from './humans.ts';
 import { RotatedKeys } from './keys.ts';
 import { OpenRequests } from './requests.ts';
+import { Secrets } from './secrets.ts';
 import { Sessions } from './sessions.ts';
 
 /**
@@ -15,6 +16,7 @@ export class Rules {
   readonly #keys = new RotatedKeys();
   readonly #requests = new OpenRequests(this.#humans);
   readonly #grants = new LiveGrants(this.#requests);
+  readonly #secrets = new Secrets();
   readonly sessions = new Sessions();
 
   /** @returns what does not hold, in one sentence, or null. */
@@ -40,6 +42,12 @@ export class Rules {
       case 'credential.issued':
         this.sessions.issued(event);
         return this.#grants.issued(event);
+      case 'secret.prepared':
+        return this.#secrets.prepared(event);
+      case 'secret.released':
+        return this.#grants.secretReleased(event) ?? this.#secrets.released(event);
+      case 'secret.rotated':
+        return this.#secrets.rotated(event);
       case 'session.started':
       case 'session.refused':
       case 'session.ended':

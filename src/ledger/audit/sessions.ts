@@ -1,5 +1,5 @@
-import type { LedgerEvent } from '../events.ts';
 import { isOlder, type EventOf } from './events.ts';
+import { claimsOf, saysOtherwise } from './statements.ts';
 
 type Statement = EventOf<'session.started' | 'session.refused' | 'session.ended' | 'action.performed'>;
 
@@ -30,13 +30,10 @@ export class Sessions {
 
   /** @returns what does not hold of a device's statement, or null. */
   stated(index: number, event: Statement): string | null {
-    if (event.actor.kind !== 'device' || event.actor.id !== event.device) return 'the statement is not of its device';
-    const claims = claimsOf(event.statement);
-    if (!claims) return 'the statement is no signed statement';
-    const same = claims.iss === event.device && claims.type === event.type && (claims.grant ?? null) === event.grant;
-    if (!same || (claims.session ?? null) !== event.session) return 'the statement says another thing than its event';
+    const wrong = saysOtherwise(event, { session: event.session, grant: event.grant });
+    if (wrong) return wrong;
     if (event.type !== 'session.started' || event.session === null) return null;
-    const { credentialId, credential, person } = claims as Readonly<Record<string, string>>;
+    const { credentialId, credential, person } = claimsOf(event.statement) as Readonly<Record<string, string>>;
     if (this.#issued.has(keyOf(credentialId, credential, event.grant ?? '', event.device, person))) return null;
     if (this.#alarmed.has(event.session)) return null;
     if (this.#newestForgotten && !isOlder(this.#newestForgotten, String(credentialId))) this.#passed++;
@@ -65,19 +62,4 @@ export class Sessions {
 
 function keyOf(jti: unknown, credential: unknown, grant: string, device: string, person: unknown): string {
   return `${String(jti)} ${String(credential)} ${grant} ${device} ${String(person)}`;
-}
-
-/** The claims of a device's statement. Its signature is the broker's to check: devices' keys are not in the ledger. */
-function claimsOf(statement: string): Readonly<Record<string, unknown>> | null {
-  try {
-    const claims = JSON.parse(Buffer.from(statement.split('.')[1] ?? '', 'base64url').toString('utf8')) as unknown;
-    return typeof claims === 'object' && claims !== null ? (claims as Readonly<Record<string, unknown>>) : null;
-  } catch {
-    return null;
-  }
-}
-
-/** True for the types that devices state. */
-export function isStatement(event: LedgerEvent): event is LedgerEvent & Statement {
-  return 'statement' in event;
 }

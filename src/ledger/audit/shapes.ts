@@ -1,4 +1,5 @@
 import { idPattern, type IdKind } from '../../domain/ids.ts';
+import { localAdmin } from '../../domain/local-admin.ts';
 import { rotationCauses, type Fact } from '../events.ts';
 import type { FactOf } from './events.ts';
 
@@ -138,6 +139,16 @@ const facts: { readonly [T in Fact['type']]: Members<T> } = {
   'session.refused': statement,
   'session.ended': statement,
   'action.performed': statement,
+  'secret.prepared': { device: id('device'), secret: oneOf(localAdmin), generation: count, commitment },
+  'secret.released': {
+    grant: id('grant'),
+    device: id('device'),
+    person,
+    secret: oneOf(localAdmin),
+    generations: list(count),
+    decision: commitment,
+  },
+  'secret.rotated': { device: id('device'), secret: oneOf(localAdmin), generation: count, statement: text },
   'device.enrolled': { device: id('device'), enrolledBy: person },
   'device.unenrolled': { device: id('device'), erased: flag },
   'tenant.changed': { slug: word, change: oneOf('made', 'renamed') },

@@ -1,0 +1,91 @@
+import { Type } from 'typebox';
+import { prepareSecret } from '../../broker/prepare-secret.ts';
+import { releaseSecret } from '../../broker/release-secret.ts';
+import { invalid } from '../../domain/errors.ts';
+import { localAdmin } from '../../domain/local-admin.ts';
+import { verifySecretRequest } from '../../domain/secret-request.ts';
+import type { HttpContext } from '../context.ts';
+import { grantExample } from '../examples.ts';
+import { route, type Route } from '../route.ts';
+import * as schemas from '../schemas.ts';
+
+/** As old, and as far ahead, as a proof of the same key may be that mints (seconds). */
+const proofAge = 60;
+const proofFuture = 10;
+const jwe = 'eyJhbGciOiJFQ0RILUVTIn0..d2l0aG91dCBrZXk.Y2lwaGVydGV4dA.dGFn';
+const receipt =
+  'c2sp.org/tlog-proof@v1\nextra …\nindex 43\n…\n\nlatchkey.example/eu\n44\n…\n\n— latchkey.example/eu …\n';
+const noStore = { 'Cache-Control': 'no-store' };
+
+export function secretRoutes(context: HttpContext): Route[] {
+  const { broker } = context;
+  return [
+    route({
+      method: 'post',
+      path: '/v1/grants/{id}/secrets',
+      id: 'releaseSecret',
+      tag: 'Grants',
+      summary: 'Get the local administrator’s password of one device of a grant, once',
+      audience: 'person',
+      rule: 'its holder only, with a proof of the grant’s key; policy is asked again: `mint`',
+      params: Type.Object({ id: schemas.id('grant') }),
+      body: schemas.SecretWish,
+      bodyExample: { device: grantExample.devices[0], proof: 'eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl' },
+      answers: {
+        201: {
+          description: 'the password, which nobody but the holder of the one-time key can read',
+          schema: schemas.ReleasedSecretShape,
+          example: { secret: jwe, receipt, rotatesBy: '2026-03-01T10:01:12.000Z' },
+        },
+      },
+      problems: ['invalid-request', 'not-permitted', 'not-found', 'conflict'],
+      async handle({ caller, params, body, idempotency }) {
+        const now = Date.now();
+        const verdict = verifySecretRequest({
+          proof: body.proof,
+          issuer: broker.issuer,
+          grant: params.id,
+          device: body.device,
+          now,
+          maxAgeSeconds: proofAge,
+          maxFutureSeconds: proofFuture,
+        });
+        if (!verdict.ok) throw invalid('/proof', verdict.reason);
+        const { jkt, oneTimeKey, replayKey } = verdict;
+        const expiresAt = new Date(now + (proofAge + proofFuture + 60) * 1_000);
+        const proof = { jkt, oneTimeKey, replayKey, expiresAt };
+        const released = await releaseSecret(
+          broker,
+          caller,
+          { grant: params.id, device: body.device, proof },
+          idempotency,
+        );
+        return { status: 201, headers: noStore, body: { ...released, rotatesBy: released.rotatesBy.toISOString() } };
+      },
+    }),
+
+    route({
+      method: 'post',
+      path: `/v1/agent/secrets/${localAdmin}`,
+      id: 'prepareLocalSecret',
+      tag: 'Agents',
+      summary: 'Get the password that the device’s local administrator is to have',
+      audience: 'device',
+      fleet: true,
+      rule: 'an enrolled device, about itself',
+      body: schemas.LocalSecretWish,
+      bodyExample: { have: 3 },
+      answers: {
+        200: {
+          description: 'the password, which nobody but the device can read',
+          schema: schemas.LocalSecretShape,
+          example: { generation: 4, secret: jwe },
+        },
+      },
+      problems: ['invalid-request', 'conflict'],
+      async handle({ device, body }) {
+        return { status: 200, headers: noStore, body: await prepareSecret(broker, device, body.have) };
+      },
+    }),
+  ];
+}
