@@ -113,7 +113,7 @@ test('each machine that cannot run Latchkey is told why', async () => {
 
 test('every command of package.json installs first, and hands signals to what it starts', () => {
   const { scripts } = readJson(join(root, 'package.json')) as { scripts: Record<string, string> };
-  for (const name of ['start', 'test', 'demo', 'latchkey', 'bench', 'check']) {
+  for (const name of ['start', 'test', 'demo', 'demo:key-vault', 'latchkey', 'bench', 'check']) {
     assert.equal(scripts[`pre${name}`], 'node scripts/install.mjs', name);
     if (name !== 'check') assert.match(scripts[name]!, /^exec node \S+$/, name);
   }

@@ -13,7 +13,8 @@ export function expect(condition: boolean, what: string): void {
   if (!condition) throw new Unexpected(what);
 }
 
-interface Said {
+/** What a command said, and how it ended. */
+export interface Said {
   readonly exit: number;
   readonly text: string;
 }

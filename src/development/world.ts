@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseConfig } from '../config.ts';
+import type { Rotation } from '../credentials/rotation.ts';
 import { startBroker, type ServeLog } from '../serve.ts';
 import { developmentProviderConfig, startIdentityProvider, type RunningIdentityProvider } from './identity-provider.ts';
 import { startSimulatedRoom, type SimulatedRoom } from './simulated-room.ts';
@@ -18,6 +19,10 @@ export interface WorldOptions {
   readonly progress?: (words: string) => void;
   /** The ports to take at the first start; by default 7400 and 7401; free ones where those are taken, or 0. */
   readonly ports?: { readonly broker: number; readonly issuer: number };
+  /** The address of a vault for the broker's secrets, whose token is in the environment; by default a directory. */
+  readonly keyVault?: string;
+  /** When keys are rotated, in times that no configuration file may say. */
+  readonly keys?: Partial<Rotation>;
 }
 
 /** The whole product on one machine: PostgreSQL, an identity provider, a broker, and rooms with agents. */
@@ -62,9 +67,10 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     undo.push(() => issuer.stop());
 
     progress('PostgreSQL and broker');
-    const config = configFor(directory, ports, issuer.issuer);
+    const config = configFor(directory, ports, issuer.issuer, options.keyVault);
     await writeWhole(join(directory, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
-    const broker = await startBroker(parseConfig(config), log);
+    const { keys, ...parsed } = parseConfig(config);
+    const broker = await startBroker({ ...parsed, keys: { ...keys, ...options.keys } }, log);
     undo.push(() => broker.stop());
 
     const rooms: World['rooms'][number][] = [];
@@ -96,7 +102,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   }
 }
 
-function configFor(directory: string, ports: Ports, issuer: string) {
+function configFor(directory: string, ports: Ports, issuer: string, keyVault: string | undefined) {
   return {
     publicUrl: `http://127.0.0.1:${ports.broker}`,
     listen: { host: '127.0.0.1', port: ports.broker },
@@ -104,7 +110,7 @@ function configFor(directory: string, ports: Ports, issuer: string) {
     database: { embedded: join(directory, 'postgres') },
     identityProviders: [developmentProviderConfig(issuer)],
     policies: fileURLToPath(new URL('../../policies', import.meta.url)),
-    secrets: { directory: join(directory, 'secrets') },
+    secrets: keyVault === undefined ? { directory: join(directory, 'secrets') } : { keyVault },
     ledger: { origin: 'latchkey.localhost/eu' },
   };
 }
