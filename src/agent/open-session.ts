@@ -43,7 +43,8 @@ export async function reportingRefusals<T>(reporter: Reporter, work: () => Promi
     return await work();
   } catch (error) {
     // What nobody could be named for is only counted: a stranger must not be able to fill the ledger.
-    if (error instanceof Refusal && error.subject !== null && reporter.hasRoom()) {
+    // Nor may somebody who is known keep others out by being refused until there is no room.
+    if (error instanceof Refusal && error.subject !== null && reporter.hasRoom(1 / 2)) {
       const { grant, person } = error.subject;
       // One that cannot be written is counted like those about nobody; it is no less refused.
       await reporter.report({ type: 'session.refused', code: error.code, grant, person }).catch(() => undefined);

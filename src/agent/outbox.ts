@@ -54,6 +54,17 @@ const schema = `
   CREATE TABLE IF NOT EXISTS owed (place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, at REAL NOT NULL, event TEXT NOT NULL) STRICT;
 `;
 
+const selectOwed = 'SELECT id, at, event FROM owed ORDER BY place';
+
+/** Null for a row that is not what it was: a disk may change what SQLite does not look at. */
+function readOwed({ id, at, event }: Readonly<Record<string, unknown>>): Owed | null {
+  try {
+    return { id: id as EventId, at: Number(at), event: JSON.parse(String(event)) as DeviceEvent };
+  } catch {
+    return null;
+  }
+}
+
 /**
  * Opens the outbox of a state directory, for one agent at a time; in memory only when there is no directory, for agents
  * whose events may be lost. SQLite keeps it: each write is one synced transaction, which a power cut leaves done or not
@@ -93,7 +104,9 @@ function openFile(path: string): DatabaseSync {
     db.exec(schema);
     db.exec('BEGIN EXCLUSIVE; COMMIT');
     const [{ quick_check: verdict } = {}] = db.prepare('PRAGMA quick_check(1)').all();
-    if (verdict !== 'ok') throw Object.assign(new Error(`quick_check: ${String(verdict)}`), { errcode: 11 });
+    if (verdict !== 'ok') throw damaged(String(verdict));
+    for (const row of db.prepare(selectOwed).iterate())
+      if (!readOwed(row)) throw damaged('what is owed cannot be read');
     return db;
   } catch (error) {
     db.close();
@@ -109,7 +122,6 @@ function outboxIn(db: DatabaseSync): Outbox {
   const deleteOne = db.prepare('DELETE FROM waiting WHERE id = ?');
   const selectPlace = db.prepare('SELECT place FROM waiting WHERE id = ?');
   const selectFirst = db.prepare('SELECT id, type, statement FROM waiting WHERE place > ? ORDER BY place LIMIT ?');
-  const selectOwed = db.prepare('SELECT id, at, event FROM owed ORDER BY place');
   const selectSize = db.prepare(`
     SELECT count(*) AS events, coalesce(sum(bytes), 0) AS bytes FROM (
       SELECT length(statement) AS bytes FROM waiting WHERE place > ? UNION ALL SELECT length(event) FROM owed)`);
@@ -172,11 +184,10 @@ function outboxIn(db: DatabaseSync): Outbox {
       }
     },
     owed: () =>
-      selectOwed.all().map(({ id, at, event }) => ({
-        id: id as EventId,
-        at: Number(at),
-        event: JSON.parse(String(event)) as DeviceEvent,
-      })),
+      db
+        .prepare(selectOwed)
+        .all()
+        .map((row) => readOwed(row)!),
     size: () => (size ??= selectSize.get(toldTo) as unknown as OutboxSize),
     close() {
       if (db.isOpen) db.close();
@@ -193,17 +204,21 @@ function salvage(path: string): readonly Change[] {
   } catch {
     return changes;
   }
-  const read = (sql: string, take: (row: Readonly<Record<string, unknown>>) => Change): void => {
+  const read = (sql: string, take: (row: Readonly<Record<string, unknown>>) => Change | null): void => {
     try {
-      for (const row of db.prepare(sql).iterate()) changes.push(take(row));
+      for (const row of db.prepare(sql).iterate()) {
+        const change = take(row);
+        if (change) changes.push(change);
+      }
     } catch {
       // The rest of this table is lost.
     }
   };
   read('SELECT id, type, statement FROM waiting ORDER BY place', (row) => ({ tell: { ...row } as unknown as Waiting }));
-  read('SELECT id, at, event FROM owed ORDER BY place', ({ id, at, event }) => ({
-    owe: { id: id as EventId, at: Number(at), event: JSON.parse(String(event)) as DeviceEvent },
-  }));
+  read(selectOwed, (row) => {
+    const owe = readOwed(row);
+    return owe && { owe };
+  });
   db.close();
   return changes;
 }
@@ -217,6 +232,7 @@ function putAside(path: string, damaged: string): void {
 
 /** Primary result codes of SQLite's. */
 const codes = { busy: 5, locked: 6, corrupt: 11, notADatabase: 26 } as const;
+const damaged = (why: string): Error => Object.assign(new Error(why), { errcode: codes.corrupt });
 const codeOf = (error: unknown): number => ((error as { readonly errcode?: number }).errcode ?? 0) & 0xff;
 const isLocked = (error: unknown): boolean => [codes.busy, codes.locked].includes(codeOf(error) as 5);
 const isDamaged = (error: unknown): boolean => [codes.corrupt, codes.notADatabase].includes(codeOf(error) as 11);

@@ -36,8 +36,11 @@ export interface Reporter {
    * @throws DoorError `unavailable` when that cannot be written, or too much waits: then nothing may be begun.
    */
   promise(last: DeviceEvent, first?: DeviceEvent): Promise<Promised>;
-  /** False when so much waits to be sent, or the disk is so full, that nothing may be begun. */
-  hasRoom(): boolean;
+  /**
+   * False when so much waits to be sent, or the disk is so full, that nothing may be begun.
+   * @param share of the room that may be taken by then: all of it when not given.
+   */
+  hasRoom(share?: number): boolean;
   /**
    * Tells of what an agent before this one had promised when it died: what was begun last first. What `isStillOn` stays
    * promised until the next start. Call it before anything new is promised.
@@ -90,9 +93,9 @@ export function createReporter(options: ReporterOptions): Reporter {
 
   const nextId = () => newId('event', Math.floor(now()));
 
-  function hasRoom(): boolean {
+  function hasRoom(share = 1): boolean {
     const { events, bytes } = outbox.size();
-    return patient.isWritten() && events < capacity && bytes < capacityBytes;
+    return patient.isWritten() && events < capacity * share && bytes < capacityBytes * share;
   }
 
   async function write(changes: Promise<readonly Change[]>): Promise<void> {

@@ -28,8 +28,13 @@ export function endWords(cause: string): string {
   const others: Readonly<Record<string, string>> = {
     closed: 'the session was closed',
     'agent-stopped': 'the agent on the device was stopped',
+    'agent-died': 'the agent on the device was killed, or the device lost power',
+    unenrolled: 'the device was taken out',
+    // Of an end, these say something else than of a refusal.
+    'bad-signature': 'the broker has retired the key of the credential',
+    'stale-live-grants': 'the device was cut off from the broker',
   };
-  return sentence ?? others[cause] ?? cause;
+  return (Object.hasOwn(others, cause) ? others[cause] : sentence) ?? cause;
 }
 
 /** The refusal in words; an unknown code speaks for itself. */

@@ -5,6 +5,7 @@ import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openOutbox, type Outbox, type Owed, type Waiting } from '../../src/agent/outbox.ts';
@@ -163,6 +164,18 @@ describe('a damaged outbox', () => {
       assert.deepEqual(idsIn(outbox), [...saved, next.id]);
     });
   }
+
+  it('whose pages are whole, but not what is on them, keeps nobody out', async () => {
+    const [first, spoilt, last] = [owed(), owed(), owed()];
+    outbox.write([first, spoilt, last].map((owe) => ({ owe })));
+    outbox.close();
+    const db = new DatabaseSync(path());
+    db.prepare('UPDATE owed SET event = ? WHERE id = ?').run('{"type":', spoilt.id);
+    db.close();
+    outbox = openOutbox(directory, (message) => logged.push(message));
+    assert.deepEqual(logged, ['what was to be told was damaged on the disk']);
+    assert.deepEqual(outbox.owed(), [first, last]);
+  });
 
   it('that is empty is one that has nothing to tell', () => {
     outbox.close();
