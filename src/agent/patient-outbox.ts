@@ -40,9 +40,7 @@ export function createPatientOutbox(
   function take(changes: Promise<readonly Change[]>, hasHappened: boolean): Promise<void> {
     const done = Promise.withResolvers<void>();
     jobs.push({ changes, hasHappened, done });
-    working ??= workOff().finally(() => {
-      working = null;
-    });
+    working ??= workOff();
     return done.promise;
   }
 
@@ -50,18 +48,26 @@ export function createPatientOutbox(
     while (jobs.length > 0) {
       const taken = jobs;
       jobs = [];
-      const changes = await Promise.all(taken.map((job) => job.changes));
-      const error = writeAll(changes.flat());
-      if (error === null) {
-        for (const { done } of taken) done.resolve();
-        continue;
-      }
-      unwritten = [...unwritten, ...changes.filter((_, index) => taken[index]!.hasHappened).flat()];
-      for (const { hasHappened, done } of taken) {
-        if (hasHappened) done.resolve();
+      const ready = (await Promise.all(taken.map(prepare))).flat();
+      const error = writeAll(ready.flatMap(({ changes }) => changes));
+      if (error !== null) unwritten = [...unwritten, ...ready.flatMap((job) => (job.hasHappened ? job.changes : []))];
+      for (const { hasHappened, done } of ready) {
+        if (error === null || hasHappened) done.resolve();
         else done.reject(error);
       }
       tryAgainLater();
+    }
+    // INVARIANT: in the same step as the last look, or what is given in between would wait for ever.
+    working = null;
+  }
+
+  /** What could not be signed holds up nothing else. */
+  async function prepare({ changes, hasHappened, done }: Job) {
+    try {
+      return [{ changes: await changes, hasHappened, done }];
+    } catch (error) {
+      done.reject(error);
+      return [];
     }
   }
 

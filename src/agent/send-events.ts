@@ -52,13 +52,15 @@ export function createEventSender({ from, post, log }: EventSenderOptions): Even
   }
 
   async function sendAll(): Promise<void> {
+    // In a later step, by which `sending` is set.
+    await Promise.resolve();
     while (!signal.aborted) {
       try {
         const events = from.first(batchSize, batchBytes);
-        if (events.length === 0) return;
+        if (events.length === 0) break;
         await send(events);
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted) break;
         failures += 1;
         if (failures === 1) log('events wait to be told', { why: error instanceof Error ? error.message : 'unknown' });
         const asked = error instanceof BrokerError ? error.retryAfter : null;
@@ -68,18 +70,21 @@ export function createEventSender({ from, post, log }: EventSenderOptions): Even
         await sleep(Math.min(pause, longestPauseMs), undefined, { signal: woken }).catch(() => undefined);
       }
     }
+    // INVARIANT: in the same step as the last look, or what comes in between would wait for what comes next.
+    sending = null;
   }
 
   function poke(): void {
     if (signal.aborted) return;
-    sending ??= sendAll().finally(() => {
-      sending = null;
-    });
+    sending ??= sendAll();
   }
 
   return {
     poke,
-    hurry: () => waking.abort(),
+    hurry() {
+      waking.abort();
+      poke();
+    },
     async flush(graceMs) {
       poke();
       await Promise.race([sending, sleep(graceMs, undefined, { ref: false })]);
