@@ -9,7 +9,7 @@ import { parseStrictJson } from './domain/strict-json.ts';
 import { parseVkey } from './ledger/vkey.ts';
 import { proxyMistake } from './http/proxy-mistake.ts';
 import { urlMistake } from './http/url-mistake.ts';
-import { vkeyMistake } from './ledger/vkey-mistake.ts';
+import { recoveryKeyMistake, vkeyMistake } from './ledger/vkey-mistake.ts';
 import { keyVaultMistake } from './credentials/key-vault-url.ts';
 import type { Secrets } from './credentials/open-vault.ts';
 import { identityProvidersMistakes } from './http/identity/mistakes.ts';
@@ -82,6 +82,7 @@ const ConfigFile = Type.Object(
         origin: Type.String({ pattern: '^[^\\s+]{1,200}$' }),
         witnesses: Type.Optional(Type.Array(Type.Object({ url: text, key: text }, closed), { maxItems: 16 })),
         witnessesNeeded: Type.Optional(Type.Integer({ minimum: 0, maximum: 16 })),
+        recoveryKey: Type.Optional(text),
       },
       closed,
     ),
@@ -117,6 +118,8 @@ export interface Config {
     readonly witnesses: readonly { readonly url: string; readonly key: string }[];
     /** How many of them must have cosigned the checkpoint of a receipt. */
     readonly witnessesNeeded: number;
+    /** The vkey that alone may replace the ledger's key should it leak; the key itself is kept far from any broker. */
+    readonly recoveryKey: string | null;
   };
   readonly keys: Rotation;
   readonly rateLimits: RateLimits;
@@ -173,7 +176,7 @@ export function parseConfig(value: unknown, file = 'the configuration'): Config 
     ...rest,
     secrets: { ...secrets, ...(token !== undefined && 'keyVault' in secrets && { token: () => token }) },
     identityProviders: identityProviders.map(providerOf),
-    ledger: { witnesses: [], witnessesNeeded: 0, ...ledger },
+    ledger: { witnesses: [], witnessesNeeded: 0, recoveryKey: null, ...ledger },
     keys: readRotation(keys),
     rateLimits: { ...defaultLimits, ...rateLimits },
     trustedProxies,
@@ -219,6 +222,7 @@ function meaningMistakes(value: unknown, shape: readonly InputMistake[]): InputM
         : [],
     ),
     ...part('ledger', witnessMistakes),
+    ...part('ledger', recoveryKeyMistakes),
     ...part('keys', rotationMistakes),
     ...part('trustedProxies', (proxies) =>
       proxies.flatMap((proxy, index) => mistakeAt(`/trustedProxies/${index}`, proxyMistake(proxy))),
@@ -253,6 +257,10 @@ function takeKeyVaultToken(): string | undefined {
   const { LATCHKEY_KEY_VAULT_TOKEN: given } = process.env;
   delete process.env.LATCHKEY_KEY_VAULT_TOKEN;
   return (keyVaultToken = given || keyVaultToken);
+}
+
+function recoveryKeyMistakes({ origin, recoveryKey }: ConfigFile['ledger']): InputMistake[] {
+  return recoveryKey === undefined ? [] : mistakeAt('/ledger/recoveryKey', recoveryKeyMistake(recoveryKey, origin));
 }
 
 function witnessMistakes({ witnesses = [], witnessesNeeded = 0 }: ConfigFile['ledger']): InputMistake[] {

@@ -119,6 +119,7 @@ async function start(
     pool,
     region: config.region,
     issuer: config.publicUrl,
+    recoveryKey: config.ledger.recoveryKey,
     keys,
     sealer,
     secrets: openDeviceSecrets(vault),

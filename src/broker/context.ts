@@ -32,6 +32,8 @@ export interface BrokerContext {
   readonly region: string;
   /** The broker's public URL: the issuer of all it signs. */
   readonly issuer: string;
+  /** The vkey of the ledger's recovery key, which devices pin at enrolment; null when there is none. */
+  readonly recoveryKey: string | null;
   readonly keys: BrokerKeys;
   readonly sealer: Sealer;
   /** The devices' passwords in the vault. */

@@ -38,7 +38,7 @@ export async function makeEnrolmentCode(
   const tenant = found && maySee(context, caller, 'tenants', { owner: null, tenantSlug: found.slug }) ? found : null;
   await requireAdministrator(context, journal, caller, 'enrol-devices', tenant, now);
   if (!tenant) throw invalid('/tenant', `there is no tenant \`${tenantId}\``);
-  const code = `${base32(randomBytes(10))}-${enrolmentCodeSuffix(context.issuer, context.keys.ledger.vkey)}`;
+  const code = `${base32(randomBytes(10))}-${suffixOf(context, context.keys.ledger.vkey)}`;
   const expiresAt = new Date(now.getTime() + codeLifetime);
   await insertEnrolmentCode(tx, {
     hash: hashOf(code),
@@ -95,10 +95,14 @@ export async function enrolDevice(context: BrokerContext, tx: Tx, journal: Journ
  * The ledger's key that a code vouches for. While one takes the place of another, codes that were made before are still
  * about: such a device pins the old key, and follows.
  */
-export function ledgerKeyOf({ issuer, keys }: BrokerContext, code: string): string {
+export function ledgerKeyOf(context: BrokerContext, code: string): string {
+  const { ledger } = context.keys;
   const suffix = code.slice(code.lastIndexOf('-') + 1);
-  const meant = keys.ledger.published().find(({ vkey }) => enrolmentCodeSuffix(issuer, vkey) === suffix);
-  return meant?.vkey ?? keys.ledger.vkey;
+  return (ledger.published().find(({ vkey }) => suffixOf(context, vkey) === suffix) ?? ledger).vkey;
+}
+
+function suffixOf({ issuer, recoveryKey }: BrokerContext, ledgerKey: string): string {
+  return enrolmentCodeSuffix(issuer, ledgerKey, recoveryKey);
 }
 
 /** What people call a device: its host name, else its serial number, else its id. */

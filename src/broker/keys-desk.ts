@@ -5,6 +5,7 @@ import type { Vault } from '../credentials/vault.ts';
 import { invalid } from '../domain/errors.ts';
 import { requireCurrentSchema } from '../store/migrate.ts';
 import { openPool } from '../store/pool.ts';
+import { prepareRecovery, recoverLedgerKey } from './recover-ledger-key.ts';
 import { recordKeys } from './record-keys.ts';
 import { openSharedClock } from './shared-clock.ts';
 import { disableUnused, learnKeys, replaceLeakedKey, rotateKey, type KeysContext } from './rotate-keys.ts';
@@ -24,12 +25,16 @@ export interface KeysDesk {
   list(): Promise<KeyLine[]>;
   /** @throws invalid-request for a name that is none; conflict when a version is on its way already. */
   rotate(name: string, compromised: boolean): Promise<void>;
+  /** See `prepareRecovery`. */
+  prepareRecovery(): Promise<string>;
+  /** See `recoverLedgerKey`. */
+  recover(statement: string): Promise<void>;
 }
 
 /** What the desk needs of a broker's configuration. */
 export interface DeskConfig {
   readonly region: string;
-  readonly ledger: { readonly origin: string };
+  readonly ledger: { readonly origin: string; readonly recoveryKey: string | null };
   readonly keys: Pick<Rotation, 'times'>;
 }
 
@@ -39,7 +44,7 @@ export async function withKeysDesk<T>(
   work: (desk: KeysDesk, context: KeysContext) => Promise<T>,
 ): Promise<T> {
   const { config, url, vault } = about;
-  const { origin } = config.ledger;
+  const { origin, recoveryKey } = config.ledger;
   const pool = openPool({ url, size: 2 });
   try {
     await requireCurrentSchema(pool);
@@ -48,7 +53,7 @@ export async function withKeysDesk<T>(
     const sealer = await loadSealer(vault);
     // Brokers find what was written by looking.
     const ledger = { poke: () => {} };
-    const context = { pool, region: config.region, sealer, ledger, vault, keys, origin };
+    const context = { pool, region: config.region, sealer, ledger, vault, keys, origin, recoveryKey };
     return await work(await openKeysDesk(context), context);
   } finally {
     await pool.end();
@@ -69,6 +74,12 @@ export async function openKeysDesk(context: KeysContext): Promise<KeysDesk> {
       await (compromised ? replaceLeakedKey(context, name) : rotateKey(context, name, 'operator'));
       await learnKeys(context);
       await disableUnused(context, name);
+    },
+    prepareRecovery: () => prepareRecovery(context),
+    async recover(statement) {
+      await recoverLedgerKey(context, statement);
+      await learnKeys(context);
+      await disableUnused(context, 'ledger');
     },
   };
 }

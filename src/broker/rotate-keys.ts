@@ -13,6 +13,8 @@ export type KeysContext = CommandContext & {
   readonly keys: BrokerKeys;
   /** The origin that names the ledger's keys. */
   readonly origin: string;
+  /** The vkey of the ledger's recovery key; null when there is none. */
+  readonly recoveryKey: string | null;
 };
 
 /** How long somebody may take to make a version, in seconds; whoever died meanwhile keeps nobody waiting for longer. */
@@ -72,7 +74,7 @@ export async function replaceLeakedKey(context: KeysContext, name: KeyName): Pro
   if (name === 'ledger') {
     throw new LatchkeyError(
       'invalid-request',
-      'only the recovery key may replace a leaked key of the ledger: see `latchkey keys recover`',
+      'only the recovery key may replace a leaked key of the ledger: see `latchkey keys prepare-recovery`',
     );
   }
   await addVersion(context, name, leaked);

@@ -1,5 +1,6 @@
+import { isRecovery } from '../ledger/key-recovery.ts';
 import { mostServed, type ServedKeys, type ServedRotation } from '../ledger/served-keys.ts';
-import { findSigningKeys } from '../store/signing-keys.ts';
+import { findSigningKeys, type SigningKey } from '../store/signing-keys.ts';
 import type { Pool } from '../store/pool.ts';
 
 /** What whoever pinned a key of the ledger follows it with. */
@@ -13,33 +14,41 @@ const copyLife = 1_000;
 
 /** Reads what is served from the database, once for all that ask within a second. */
 export function createKeysToFollow(pool: Pool, clock: () => number = () => performance.now()): KeysToFollow {
-  let copy: { readonly since: number; readonly steps: Promise<readonly ServedRotation[]> } | null = null;
-  const steps = (): Promise<readonly ServedRotation[]> => {
+  let copy: { readonly since: number; readonly steps: Promise<readonly Step[]> } | null = null;
+  const read = (): Promise<readonly Step[]> => {
     if (copy && clock() - copy.since < copyLife) return copy.steps;
-    const read = readSteps(pool);
-    const own = (copy = { since: clock(), steps: read });
-    read.catch(() => {
+    const steps = findSigningKeys(pool).then(stepsOf);
+    const own = (copy = { since: clock(), steps });
+    steps.catch(() => {
       if (copy === own) copy = null;
     });
-    return read;
+    return steps;
   };
   return {
     async after(after) {
-      const all = await steps();
-      const known = after === null ? -1 : all.findLastIndex(({ to }) => isCalled(to, after));
-      return { recovery: null, rotations: all.slice(known + 1, known + 1 + mostServed) };
+      const steps = await read();
+      const recovery = steps.findLast(({ proof }) => isRecovery(proof))?.proof ?? null;
+      const known = after === null ? -1 : steps.findLastIndex(({ to }) => isCalled(to, after));
+      const rotations = steps.slice(known + 1).filter((step): step is ServedRotation => isRotation(step));
+      return { recovery, rotations: rotations.slice(0, mostServed) };
     },
   };
 }
 
-async function readSteps(pool: Pool): Promise<ServedRotation[]> {
-  const keys = (await findSigningKeys(pool)).filter(({ name }) => name === 'ledger');
-  const steps: ServedRotation[] = [];
-  for (const [place, { key, proof }] of keys.entries()) {
-    const before = keys[place - 1];
-    if (before && proof !== null) steps.push({ from: before.key, to: key, proof });
-  }
-  return steps;
+/** How a key came to count: proved by the one before, or named by the recovery key, whose statement the proof then is. */
+type Step = Omit<ServedRotation, 'from'> & { readonly from: string | null };
+
+function isRotation({ from, proof }: Step): boolean {
+  return from !== null && !isRecovery(proof);
+}
+
+/** What was ever proved, oldest first. */
+function stepsOf(all: readonly SigningKey[]): Step[] {
+  // A version that never counted is nobody's forerunner.
+  const keys = all.filter(({ name, event, proof }) => name === 'ledger' && (event === null || proof !== null));
+  return keys.flatMap(({ key, proof }, place) =>
+    proof === null ? [] : [{ from: keys[place - 1]?.key ?? null, to: key, proof }],
+  );
 }
 
 function isCalled(vkey: string, name: string): boolean {

@@ -50,13 +50,13 @@ export function scheduleKeys(versions: readonly KeyVersion[], now: number, times
   const states = new Map<string, KeyState>();
   const line: { readonly version: string; readonly signsFrom: number }[] = [];
   let since = Number.NEGATIVE_INFINITY;
-  for (const [index, { version, since: made, enabled }] of versions.entries()) {
+  for (const { version, since: made, enabled } of versions) {
     since = Math.max(since, made);
     const forerunner = line.at(-1);
     if (!enabled) states.set(version, 'disabled');
     else if (forerunner && since < forerunner.signsFrom) states.set(version, 'surplus');
-    // The very first key has nobody to wait for.
-    else line.push({ version, signsFrom: index === 0 ? since : since + times.lead });
+    // The very first key has nobody to wait for, nor has one whose forerunners are all gone.
+    else line.push({ version, signsFrom: forerunner ? since + times.lead : since });
   }
   const signs = Math.max(
     0,

@@ -264,6 +264,11 @@ export const EnrolledShape = Type.Object({
   issuer: Type.String(),
   jwksUri: Type.String(),
   ledgerKey: Type.String({ description: 'the ledger’s C2SP verifier key' }),
+  recoveryKey: Type.Optional(
+    Type.String({
+      description: 'the verifier key that alone may replace it should it leak; absent where there is none',
+    }),
+  ),
 });
 export const SessionShape = Type.Object({
   id: id('session'),

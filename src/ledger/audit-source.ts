@@ -1,3 +1,5 @@
+import type { ServedKeys } from './served-keys.ts';
+
 /** Where a ledger is read from, to be audited: a broker, its database, or an export. Nothing it says is trusted. */
 export interface LedgerSource {
   /** The signed checkpoint that everything is held against; null when nothing was ever signed. */
@@ -6,6 +8,8 @@ export interface LedgerSource {
   entries(from: number, to: number): AsyncIterable<readonly (Uint8Array | null)[]>;
   /** The first hashes of a tile, `width` of them or fewer when it has no more; null when it is not there. Absent where there are no tiles. */
   readonly tile?: (level: number, index: number, width: number) => Promise<Uint8Array | null>;
+  /** How the ledger's keys follow one another, whole; absent where nobody has kept it. */
+  readonly keys?: () => Promise<ServedKeys>;
   /** What lies beside the tree; absent where only the tree is to be had. */
   readonly leftovers?: () => Promise<Leftovers>;
   close(): Promise<void>;

@@ -55,6 +55,11 @@ export function openRecovery(statement: string, key: VerifierKey, origin: string
   return recovery;
 }
 
+/** True for what says to be a statement of a recovery key. */
+export function isRecovery(text: string): boolean {
+  return text.startsWith(`${firstLine}\n`);
+}
+
 /** Reads the text of a statement, of which nothing may be believed before its signature is verified. */
 export function parseRecovery(text: string): Recovery {
   const lines = text.split('\n');

@@ -20,13 +20,16 @@ export const mostServed = 64;
 /** Bytes of an answer, at the most: as many proofs, as JSON. */
 export const longestServed = 2 * mostServed * longestReceipt;
 
+/** What is said of a ledger whose key never changed. */
+export const noKeysServed: ServedKeys = { recovery: null, rotations: [] };
+
 /** Reads such an answer. @throws Malformed when it is none. */
-export function parseServedKeys(value: unknown): ServedKeys {
+export function parseServedKeys(value: unknown, most = mostServed): ServedKeys {
   const { recovery, rotations } = (value ?? {}) as Readonly<Record<string, unknown>>;
   const isSound =
     (recovery === null || typeof recovery === 'string') &&
     Array.isArray(rotations) &&
-    rotations.length <= mostServed &&
+    rotations.length <= most &&
     rotations.every(isRotation);
   if (!isSound) throw new Malformed('the answer does not say how the ledger’s keys follow one another');
   return { recovery, rotations: rotations as ServedRotation[] };

@@ -1,6 +1,7 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { exitCodes, Failure, problemDocument } from '../failure.ts';
 import type { Io } from '../io.ts';
+import { makeRecoveryKey, read, signRecoveryStatement } from './recovery.ts';
 import { layOutTable } from '../text/table.ts';
 import { jsonText, neutralise } from '../text/neutralise.ts';
 
@@ -21,6 +22,10 @@ export interface KeysDesk {
   list(): Promise<readonly KeyLine[]>;
   /** @throws with a sentence for the operator. */
   rotate(name: string, compromised: boolean): Promise<void>;
+  /** Makes the key that is to replace a leaked key of the ledger. @returns its vkey. */
+  prepareRecovery(): Promise<string>;
+  /** Puts that key in place, on the word of the recovery key. @throws with a sentence for the operator. */
+  recover(statement: string): Promise<void>;
 }
 
 /** What only the server's side can do, handed in by whoever wires the floors. */
@@ -98,7 +103,70 @@ function buildProgram(io: Io, services: KeysServices, run: Run): Command {
         }),
       ),
     );
+  addRecovery(add, io, services, run);
   return program;
+}
+
+/** What is done when the ledger's key has leaked; the signing, and the making of the recovery key, on a machine apart. */
+function addRecovery(add: (name: string, summary: string) => Command, io: Io, services: KeysServices, run: Run): void {
+  const answer = (json: boolean | undefined, name: string, value: string): number => {
+    io.stdout.write(json ? `${jsonText({ [name]: value })}\n` : value.endsWith('\n') ? value : `${value}\n`);
+    return exitCodes.done;
+  };
+  add('recovery-key', 'make the offline key that alone can replace a leaked key of the ledger')
+    .requiredOption('--origin <ORIGIN>', 'the ledger’s origin')
+    .requiredOption('--out <FILE>', 'a new file for the key, to be kept off every broker')
+    .action((options: Options & { readonly origin: string; readonly out: string }) =>
+      run(options, async () => answer(options.json, 'recoveryKey', await makeRecoveryKey(options.origin, options.out))),
+    );
+  add('prepare-recovery', 'make the key that is to replace a leaked key of the ledger, and print it')
+    .requiredOption('--config <FILE>', 'the broker’s configuration')
+    .action((options: Options) =>
+      run(options, () =>
+        services.withDesk(options.config, async (desk) =>
+          answer(options.json, 'successor', await desk.prepareRecovery()),
+        ),
+      ),
+    );
+  add('sign-recovery', 'sign, offline, which key takes over and up to where history counts')
+    .requiredOption('--key <FILE>', 'the recovery key')
+    .requiredOption('--successor <VKEY>', 'the key that was prepared')
+    .requiredOption('--checkpoint <FILE>', 'the last checkpoint whose history counts: one that witnesses have cosigned')
+    .option('--number <N>', 'larger than that of any statement before; the time in seconds when not given', readNumber)
+    .action(
+      (
+        options: Options & {
+          readonly key: string;
+          readonly successor: string;
+          readonly checkpoint: string;
+          readonly number?: number;
+        },
+      ) =>
+        run(options, async () => {
+          const { key: keyFile, successor, checkpoint: checkpointFile } = options;
+          const number = options.number ?? Math.floor(io.now() / 1_000);
+          const statement = await signRecoveryStatement({ keyFile, successor, checkpointFile, number });
+          return answer(options.json, 'statement', statement);
+        }),
+    );
+  add('recover', 'replace a leaked key of the ledger, on the word of the recovery key')
+    .requiredOption('--config <FILE>', 'the broker’s configuration')
+    .requiredOption('--statement <FILE>', 'what `sign-recovery` printed')
+    .action((options: Options & { readonly statement: string }) =>
+      run(options, () =>
+        services.withDesk(options.config, async (desk) => {
+          await desk.recover(await read(options.statement));
+          const lines = (await desk.list()).filter((line) => line.name === 'ledger');
+          return show(lines, options.json === true, io);
+        }),
+      ),
+    );
+}
+
+function readNumber(text: string): number {
+  const number = /^[1-9]\d{0,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (!Number.isSafeInteger(number)) throw new InvalidArgumentError('a number is a whole one from 1 on');
+  return number;
 }
 
 function show(lines: readonly KeyLine[], json: boolean, io: Io): number {
@@ -116,6 +184,7 @@ function show(lines: readonly KeyLine[], json: boolean, io: Io): number {
 
 /** What the desk refuses is said as it is; the rest is that vault or database cannot be had. */
 function failureOf(thrown: unknown): Failure {
+  if (thrown instanceof Failure) return thrown;
   const { name, code, message } = thrown as { name?: unknown; code?: unknown; message: string };
   if (name !== 'LatchkeyError') return new Failure('failed', message, { cause: thrown });
   return new Failure(code === 'invalid-request' ? 'usage' : 'failed', message, { cause: thrown });

@@ -29,6 +29,7 @@ interface Options {
   readonly database?: string;
   readonly export?: string;
   readonly key?: string;
+  readonly recoveryKey?: string;
   readonly pinned?: string;
   readonly out?: string;
   readonly json?: boolean;
@@ -90,7 +91,8 @@ function buildProgram(io: Io, run: Run): Command {
   const index = ['<INDEX>', 'where the entry is', readIndex] as const;
   add('verify', 're-compute everything, and name the first entry that does not hold')
     .option(...file)
-    .option('--key <VKEY>', 'the ledger’s key, as `name+id+key`')
+    .option('--key <VKEY>', 'a key of the ledger, as `name+id+key`: the newest, or one that it was followed from')
+    .option('--recovery-key <VKEY>', 'its recovery key: what that says of a leaked key counts')
     .option('--pinned <FILE>', 'a signed checkpoint that was kept: the ledger must continue it')
     .action((options: Options) => run(options, (source) => verify(source, options, io)));
   add('export', 'write all entries, a JSON object a line, after a manifest')
@@ -112,7 +114,7 @@ function buildProgram(io: Io, run: Run): Command {
 }
 
 async function verify(source: LedgerSource, options: Options, io: Io): Promise<number> {
-  const trust = await readTrust(options.key, options.pinned);
+  const trust = await readTrust(options);
   const progress = openProgress(io.stderr, io.now);
   const began = io.now();
   const verification = await verifyLedger(source, trust, (done, total) => {

@@ -3,6 +3,8 @@ import type { LedgerSource } from '../../ledger/audit-source.ts';
 import { canonicalJson } from '../../ledger/canonical.ts';
 import { parseCheckpoint } from '../../ledger/checkpoint.ts';
 import { parseNote } from '../../ledger/note.ts';
+import { mostPinnedKeys } from '../../ledger/pinned-keys.ts';
+import { noKeysServed, parseServedKeys, type ServedKeys } from '../../ledger/served-keys.ts';
 import { Failure } from '../failure.ts';
 
 /** The first line of an export. */
@@ -13,11 +15,14 @@ export interface Manifest {
   readonly root: string;
   /** The signed note, whole. */
   readonly checkpoint: string;
+  /** How the ledger's keys follow one another; absent when there never was another. */
+  readonly keys?: ServedKeys;
 }
 
 /** Read at once, in bytes: more than any line. */
 const chunk = 1_048_576;
-const longestLine = 524_288;
+/** The manifest holds the proof of every key that the ledger ever had. */
+const longestLine = 16_777_216;
 const newline = 0x0a;
 const closing = 0x7d;
 
@@ -42,13 +47,13 @@ export async function openLedgerExport(path: string): Promise<LedgerSource> {
     throw new Failure('usage', `\`${path}\` cannot be read (${cause.code ?? cause.message})`, { cause });
   });
   const lines = linesOf(file.createReadStream({ autoClose: false, highWaterMark: chunk }));
-  // The first chunk begins with the manifest, which is shorter than that.
   const [first, ...rest] = (await lines.next()).value ?? [];
   const manifest = readManifest(path, first?.toString('utf8'));
   const size = parseCheckpoint(parseNote(manifest.checkpoint).text).size;
   let more = false;
   return {
     checkpoint: manifest.checkpoint,
+    keys: async () => manifest.keys ?? noKeysServed,
     async *entries(from, to) {
       let index = 0;
       for (let batch = rest; index < to; batch = (await lines.next()).value ?? []) {
@@ -88,7 +93,10 @@ async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer[],
 function readManifest(path: string, line: string | undefined): Manifest {
   try {
     const manifest = JSON.parse(line ?? '') as Partial<Manifest>;
-    if (typeof manifest.checkpoint === 'string') return manifest as Manifest;
+    if (typeof manifest.checkpoint === 'string') {
+      if (manifest.keys !== undefined) parseServedKeys(manifest.keys, mostPinnedKeys);
+      return manifest as Manifest;
+    }
   } catch {
     // Said below, whatever it was instead.
   }

@@ -16,7 +16,9 @@ export async function exportLedger(source: LedgerSource, path: string | undefine
   if (source.checkpoint === null) throw new Failure('failed', 'the ledger has no checkpoint yet');
   const { checkpoint } = source;
   const { origin, size, root } = parseCheckpoint(parseNote(checkpoint).text);
-  const manifest: Manifest = { origin, size, root: Buffer.from(root).toString('base64'), checkpoint };
+  const keys = await source.keys?.();
+  const changed = keys && (keys.recovery !== null || keys.rotations.length > 0) && { keys };
+  const manifest: Manifest = { origin, size, root: Buffer.from(root).toString('base64'), checkpoint, ...changed };
   const file =
     path === undefined
       ? null

@@ -4,6 +4,8 @@ import { parseCheckpoint } from '../../ledger/checkpoint.ts';
 import { parseNote } from '../../ledger/note.ts';
 import { rangesBetween, readAhead } from '../../ledger/read-ahead.ts';
 import { hashLength } from '../../ledger/merkle.ts';
+import { mostPinnedKeys } from '../../ledger/pinned-keys.ts';
+import { noKeysServed, parseServedKeys, type ServedKeys, type ServedRotation } from '../../ledger/served-keys.ts';
 import { parseEntryBundle, tilePath, tileWidth, widthOf, type Tile } from '../../ledger/tiles.ts';
 import { Failure } from '../failure.ts';
 import { interrupted, networkWords } from '../transport.ts';
@@ -45,6 +47,7 @@ export async function openLedgerUrl(options: HttpSourceOptions): Promise<LedgerS
       const tile: Tile = { level, index, width: widthOf(level, index, size) };
       return (await fetchBytes(options, tilePath(tile)))?.subarray(0, width * hashLength) ?? null;
     },
+    keys: () => fetchKeys(options),
     close: async () => {},
   };
 }
@@ -57,13 +60,39 @@ function readBundle(bytes: Uint8Array, width: number): Uint8Array[] | null {
   }
 }
 
+/** A mirror of the ledger may not serve its keys: then there are none to follow. */
+async function fetchKeys(options: HttpSourceOptions): Promise<ServedKeys> {
+  const rotations: ServedRotation[] = [];
+  for (;;) {
+    const after = rotations.at(-1);
+    const query = after ? `?after=${encodeURIComponent(after.to)}` : '';
+    const bytes = await fetchBytes(options, `v1/ledger/keys${query}`, '');
+    if (!bytes) return noKeysServed;
+    const served = readServed(bytes);
+    if (served.rotations.length === 0 || rotations.length > mostPinnedKeys) return { ...served, rotations };
+    rotations.push(...served.rotations);
+  }
+}
+
+function readServed(bytes: Buffer): ServedKeys {
+  try {
+    return parseServedKeys(JSON.parse(bytes.toString('utf8')));
+  } catch (cause) {
+    throw new Failure('failed', 'what the broker says of the ledger’s keys cannot be read', { cause });
+  }
+}
+
 /** What lies at a path below the ledger's; null when there is nothing. */
-async function fetchBytes({ url, token, signal }: HttpSourceOptions, path: string): Promise<Buffer | null> {
+async function fetchBytes(
+  { url, token, signal }: HttpSourceOptions,
+  path: string,
+  below = 'ledger/',
+): Promise<Buffer | null> {
   for (let tries = 0; ; tries++) {
     const delay = retryDelays[tries];
     let response: Response;
     try {
-      response = await fetch(`${url}/ledger/${path}`, {
+      response = await fetch(`${url}/${below}${path}`, {
         headers: token !== null && path.startsWith('tile/entries/') ? { authorization: `Bearer ${token}` } : {},
         redirect: 'error',
         signal: AbortSignal.any([signal, AbortSignal.timeout(patience)]),

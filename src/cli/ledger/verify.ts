@@ -2,15 +2,23 @@ import { createAudit, firstDifference, Offence, type Audit, type MadeTile, type 
 import type { LedgerSource, Leftovers } from '../../ledger/audit-source.ts';
 import { openCheckpoint, parseCheckpoint, type Checkpoint } from '../../ledger/checkpoint.ts';
 import { parseNote } from '../../ledger/note.ts';
+import { openNote } from '../../ledger/note-signatures.ts';
+import { noKeysServed, type ServedKeys } from '../../ledger/served-keys.ts';
 import { Malformed } from '../../ledger/verdict.ts';
 import type { VerifierKey } from '../../ledger/vkey.ts';
+import { Failure } from '../failure.ts';
+import { followKeys, namedKeys, type KeyTrust, type VouchedHead } from './key-trust.ts';
 
 /** What is believed beforehand; everything else is computed. */
 export interface Trust {
   /** The ledger's key; null when there is none to hold signatures against. */
   readonly key: VerifierKey | null;
+  /** The key that may replace the ledger's; null when there is none to hold statements against. */
+  readonly recoveryKey: VerifierKey | null;
   /** A checkpoint seen before. */
   readonly pinned: Checkpoint | null;
+  /** That checkpoint as it was signed, when by another key than the given one: by one before or after it. */
+  readonly pinnedNote: string | null;
 }
 
 export interface Finding {
@@ -41,8 +49,16 @@ export async function verifyLedger(
   let remarks: Remarks = { unknownTypes: 0, lateSessions: 0 };
   const findings: Finding[] = [];
   try {
-    checkpoint = readCheckpoint(source.checkpoint, trust);
-    remarks = await verifyTree(source, checkpoint, trust.pinned, progress);
+    const served = (await source.keys?.()) ?? noKeysServed;
+    requirePinnedIsOurs(trust, served);
+    const keys = trust.key && followKeys(trust.key, trust.recoveryKey, served);
+    const head = readCheckpoint(source.checkpoint, trust, keys, served);
+    ({ checkpoint } = head);
+    const pinned = trust.pinned ? [{ ...trust.pinned, what: pinnedName }] : [];
+    const heads = [...(keys?.heads ?? []), ...pinned].toSorted((a, b) => a.size - b.size);
+    const last = { at: '' };
+    remarks = await verifyTree(source, checkpoint, heads, last, progress);
+    if (keys) requireKeyInForce(keys, head.signers, last.at);
   } catch (error) {
     if (!(error instanceof Offence)) throw error;
     findings.push({ index: error.index, reason: error.message });
@@ -52,36 +68,78 @@ export async function verifyLedger(
   return { checkpoint, findings, remarks: { ...remarks, waiting: leftovers?.waiting ?? 0 } };
 }
 
+const pinnedName = 'the pinned checkpoint';
+
+/**
+ * A checkpoint that was kept may be signed by a key before the given one, or after it: one that the ledger names. Whether
+ * it is the ledger's is shown by its root.
+ * @throws Failure when it is signed by none of these.
+ */
+function requirePinnedIsOurs({ pinnedNote, recoveryKey }: Trust, served: ServedKeys): void {
+  if (pinnedNote === null || (served.recovery !== null && recoveryKey !== null)) return;
+  try {
+    openNote(pinnedNote, namedKeys(served));
+  } catch (cause) {
+    if (!(cause instanceof Malformed)) throw cause;
+    throw new Failure('usage', `the pinned checkpoint cannot be held against anything: ${cause.message}`, { cause });
+  }
+}
+
+interface Head {
+  readonly checkpoint: Checkpoint;
+  readonly signers: readonly VerifierKey[];
+}
+
 /** The checkpoint, its signature verified when there is a key to do it with. @throws Offence. */
-function readCheckpoint(signed: string | null, { key, pinned }: Trust): Checkpoint {
+function readCheckpoint(signed: string | null, trust: Trust, keys: KeyTrust | null, served: ServedKeys): Head {
   if (signed === null) throw new Offence(0, 'the ledger has no checkpoint');
   try {
-    const checkpoint = key
-      ? openCheckpoint(signed, { origin: key.name, ledgerKeys: [key] }).checkpoint
-      : parseCheckpoint(parseNote(signed).text);
-    if (pinned && pinned.origin !== checkpoint.origin) {
-      throw new Malformed(`the checkpoint is of \`${checkpoint.origin}\`, the pinned one of \`${pinned.origin}\``);
+    const head = keys ? openHead(signed, keys) : { checkpoint: parseCheckpoint(parseNote(signed).text), signers: [] };
+    const { pinned } = trust;
+    if (pinned && pinned.origin !== head.checkpoint.origin) {
+      throw new Malformed(`the checkpoint is of \`${head.checkpoint.origin}\`, the pinned one of \`${pinned.origin}\``);
     }
-    return checkpoint;
+    return head;
   } catch (error) {
-    if (error instanceof Malformed) throw new Offence(0, error.message, false);
-    throw error;
+    if (!(error instanceof Malformed)) throw error;
+    const isRecovered = served.recovery !== null && trust.recoveryKey === null;
+    const hint = isRecovered ? '; its key was replaced by the recovery key: give `--recovery-key`, or the new key' : '';
+    throw new Offence(0, error.message + hint, false);
   }
+}
+
+function openHead(signed: string, { keys }: KeyTrust): Head {
+  const { checkpoint, note } = openCheckpoint(signed, { origin: keys[0]!.name, ledgerKeys: keys });
+  return { checkpoint, signers: note.verified.map(({ key }) => key) };
+}
+
+/** @throws Offence when those that signed were replaced before the last entry was written. */
+function requireKeyInForce({ keys, rotations }: KeyTrust, signers: readonly VerifierKey[], lastAt: string): void {
+  const newest = Math.max(...signers.map((signer) => keys.indexOf(signer)));
+  const replaced = rotations[newest];
+  if (!replaced || Date.parse(lastAt) <= replaced.until) return;
+  throw new Offence(
+    replaced.index + 1,
+    `the checkpoint is signed by the key ${replaced.from.id} alone, which was replaced by ${replaced.to.id}`,
+    false,
+  );
 }
 
 async function verifyTree(
   source: LedgerSource,
   checkpoint: Checkpoint,
-  pinned: Checkpoint | null,
+  heads: readonly VouchedHead[],
+  last: { at: string },
   progress: (done: number, total: number) => void,
 ): Promise<Remarks> {
   const audit = createAudit();
   try {
-    await takeEntries(source, audit, checkpoint.size, pinned, progress);
+    await takeEntries(source, audit, checkpoint.size, heads, last, progress);
     await compareTiles(source, audit.edgeTiles());
     audit.requireHead(checkpoint, 'the checkpoint');
-    if (pinned && pinned.size > checkpoint.size) {
-      throw new Offence(checkpoint.size, `the pinned checkpoint is of ${pinned.size} entries, the ledger has no more`);
+    const beyond = heads.find(({ size }) => size > checkpoint.size);
+    if (beyond) {
+      throw new Offence(checkpoint.size, `${beyond.what} is of ${beyond.size} entries, the ledger has no more`);
     }
     return audit.finish();
   } catch (error) {
@@ -90,19 +148,26 @@ async function verifyTree(
   }
 }
 
+/** @param heads in the order of their sizes. @param last is told when the last entry was written. */
 async function takeEntries(
   source: LedgerSource,
   audit: Audit,
   size: number,
-  pinned: Checkpoint | null,
+  heads: readonly VouchedHead[],
+  last: { at: string },
   progress: (done: number, total: number) => void,
 ): Promise<void> {
-  if (pinned?.size === 0) audit.requireHead(pinned, 'the pinned checkpoint');
+  let next = 0;
+  const requireHeads = (): void => {
+    for (; heads[next]?.size === audit.size; next++) audit.requireHead(heads[next]!, heads[next]!.what);
+  };
+  requireHeads();
   let comparing: Promise<void> = Promise.resolve();
   for await (const batch of source.entries(0, size)) {
     for (const bytes of batch) {
       audit.entry(bytes);
-      if (audit.size === pinned?.size) audit.requireHead(pinned, 'the pinned checkpoint');
+      requireHeads();
+      if (audit.size === size) last.at = (JSON.parse(Buffer.from(bytes!).toString('utf8')) as { at: string }).at;
     }
     progress(audit.size, size);
     // The tiles of one batch are compared while the next is on its way.

@@ -146,6 +146,7 @@ export function deviceRoutes(context: HttpContext): Route[] {
             issuer: 'https://latchkey.example',
             jwksUri: 'https://latchkey.example/.well-known/jwks.json',
             ledgerKey: 'latchkey.example/eu+1a2b3c4d+AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+            recoveryKey: 'latchkey.example/eu/recovery+5e6f7a8b+AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB',
           },
         },
       },
@@ -163,6 +164,7 @@ export function deviceRoutes(context: HttpContext): Route[] {
             issuer: broker.issuer,
             jwksUri: `${broker.issuer}/.well-known/jwks.json`,
             ledgerKey: ledgerKeyOf(broker, body.code),
+            ...(broker.recoveryKey !== null && { recoveryKey: broker.recoveryKey }),
           },
           headers: { Location: `/v1/devices/${device.id}` },
         };
