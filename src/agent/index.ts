@@ -42,7 +42,8 @@ export { loadEncryptionKey, type EncryptionKey } from './encryption-key.ts';
 export { createSignIn, type SignIn, type SignInOptions } from './sign-in.ts';
 export { createBrokerKeys, type BrokerKey, type BrokerKeys, type BrokerKeysOptions } from './jwks.ts';
 export { createLedgerKeys, loadLedgerKeys, type LedgerKeys, type LedgerKeysOptions } from './ledger-keys.ts';
-export type { DemandedWitnesses, LedgerPlace, ReceiptOptions } from './receipts.ts';
+export type { LedgerPlace, ReceiptOptions } from './receipts.ts';
+export type { DemandedWitnesses } from './witnesses.ts';
 
 // What is live, and what is told of it.
 export { createLiveGrants, type LiveGrants, type LiveGrantsOptions } from './live-grants.ts';

@@ -14,7 +14,7 @@ import { Malformed } from '../ledger/verdict.ts';
 import { parseVkey } from '../ledger/vkey.ts';
 import { BrokerError, callBroker } from './broker-calls.ts';
 import { elapsedSince, machineClocks, mark, type Clocks, type Mark } from './elapsed.ts';
-import type { DemandedWitnesses } from './receipts.ts';
+import type { DemandedWitnesses } from './witnesses.ts';
 import { readState, StateError, writeState } from './state-directory.ts';
 
 /** The ledger's key that was pinned at enrolment, and those that it was followed to. */

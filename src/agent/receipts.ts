@@ -12,13 +12,7 @@ import { fails, Malformed } from '../ledger/verdict.ts';
 import { parseVkey } from '../ledger/vkey.ts';
 import type { LedgerKeys } from './ledger-keys.ts';
 import { Refusal } from './refusal.ts';
-
-/** Who must have cosigned the checkpoint of a receipt: of the agent's own configuration, never from the broker. */
-export interface DemandedWitnesses {
-  /** Their keys as C2SP vkeys of type 0x04. */
-  readonly keys: readonly string[];
-  readonly needed: number;
-}
+import type { DemandedWitnesses } from './witnesses.ts';
 
 export interface ReceiptOptions {
   /** The ledger's key as the enrolment gave it; its name is the only origin that counts. Null: no receipt holds. */

@@ -1,3 +1,4 @@
+import { isRecovery } from './key-recovery.ts';
 import { longestReceipt } from './receipt.ts';
 import { Malformed } from './verdict.ts';
 
@@ -13,6 +14,34 @@ export interface ServedRotation {
   readonly from: string;
   readonly to: string;
   readonly proof: string;
+}
+
+/** How a key came to count: proved by the one before, or named by the recovery key, whose statement the proof then is. */
+export interface KeyStep {
+  readonly from: string | null;
+  readonly to: string;
+  readonly proof: string;
+}
+
+/** What was ever proved of a ledger's keys, oldest first. @param keys as they were written down, in that order. */
+export function keySteps(
+  keys: readonly { readonly key: string; readonly event: string | null; readonly proof: string | null }[],
+): KeyStep[] {
+  // A version that never counted is nobody's forerunner.
+  const counted = keys.filter(({ event, proof }) => event === null || proof !== null);
+  return counted.flatMap(({ key, proof }, place) =>
+    proof === null ? [] : [{ from: counted[place - 1]?.key ?? null, to: key, proof }],
+  );
+}
+
+/** These steps as they are served. */
+export function servedKeys(steps: readonly KeyStep[]): ServedKeys {
+  return {
+    recovery: steps.findLast(({ proof }) => isRecovery(proof))?.proof ?? null,
+    rotations: steps.flatMap(({ from, to, proof }) =>
+      from === null || isRecovery(proof) ? [] : [{ from, to, proof }],
+    ),
+  };
 }
 
 /** Rotations in one answer, at the most: whoever has followed them all asks again with `after`. */

@@ -1,5 +1,6 @@
 import { Client } from 'pg';
 import type { Leftovers, LedgerSource } from '../ledger/audit-source.ts';
+import { keySteps, servedKeys, type ServedKeys } from '../ledger/served-keys.ts';
 import { hashLength } from '../ledger/merkle.ts';
 import { rangesBetween, readAhead } from '../ledger/read-ahead.ts';
 import { copyOut } from './copy-out.ts';
@@ -26,6 +27,7 @@ export async function openLedgerDatabase(url: string): Promise<LedgerSource> {
       entries: (from, to) =>
         readAhead(rangesBetween(from, to, batch), batchesAhead, (range) => forEntries(() => read(entries, range))),
       tile: tileReader((wanted) => forTiles(() => readTiles(tiles, wanted))),
+      keys: () => forTiles(() => readKeys(tiles)),
       leftovers: () => forTiles(() => findLeftovers(tiles)),
       close: async () => void (await Promise.all([entries.end(), tiles.end()])),
     };
@@ -108,6 +110,13 @@ async function readTiles(client: Client, wanted: readonly Wanted[]): Promise<Map
     ],
   });
   return new Map(found.rows.map(({ name, hashes }) => [name, hashes]));
+}
+
+async function readKeys(client: Client): Promise<ServedKeys> {
+  const { rows } = await client.query<{ key: string; event: string | null; proof: string | null }>(
+    `SELECT key, event, proof FROM signing_keys WHERE name = 'ledger' ORDER BY recorded_at, version`,
+  );
+  return servedKeys(keySteps(rows));
 }
 
 /** Each answer is of one moment, so that what is just being written is not taken for something left over. */

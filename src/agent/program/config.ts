@@ -8,7 +8,7 @@ import { parseStrictJson } from '../../domain/strict-json.ts';
 import { vkeyMistake } from '../../ledger/vkey-mistake.ts';
 import { BrokerError, requireBrokerUrl } from '../broker-calls.ts';
 import { doorAddressMistake } from '../door-server.ts';
-import type { DemandedWitnesses } from '../receipts.ts';
+import type { DemandedWitnesses } from '../witnesses.ts';
 import { ActionsFile } from './action-file.ts';
 import { declareAction, type Declaration } from './declare-action.ts';
 import { accountPattern, type LocalAdministratorConfig } from './set-password.ts';

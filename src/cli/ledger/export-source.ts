@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import type { LedgerSource } from '../../ledger/audit-source.ts';
 import { canonicalJson } from '../../ledger/canonical.ts';
 import { parseCheckpoint } from '../../ledger/checkpoint.ts';
@@ -46,6 +46,15 @@ export async function openLedgerExport(path: string): Promise<LedgerSource> {
   const file = await open(path).catch((cause: NodeJS.ErrnoException) => {
     throw new Failure('usage', `\`${path}\` cannot be read (${cause.code ?? cause.message})`, { cause });
   });
+  try {
+    return await readExport(path, file);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function readExport(path: string, file: FileHandle): Promise<LedgerSource> {
   const lines = linesOf(file.createReadStream({ autoClose: false, highWaterMark: chunk }));
   const [first, ...rest] = (await lines.next()).value ?? [];
   const manifest = readManifest(path, first?.toString('utf8'));
