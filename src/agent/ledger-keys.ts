@@ -21,7 +21,7 @@ import { readState, StateError, writeState } from './state-directory.ts';
 export interface LedgerKeys {
   /** The vkeys whose signatures count at that moment of the agent's clock (milliseconds), oldest first; at least one. */
   counting(now: number): readonly string[];
-  /** A hint that the newest key has that id. If it is not known, the proofs that lead there are asked for. */
+  /** A hint that the newest key is that vkey. If it is not known, the proofs that lead there are asked for. */
   heard(newest: string | null): void;
   /**
    * Asks the broker for what leads on from the newest key, unless that was just done: whoever brings receipts of unknown
@@ -91,7 +91,7 @@ export function createLedgerKeys(options: LedgerKeysOptions): LedgerKeys {
     try {
       for (let round = 0; round < mostRounds; round++) {
         const start = pinned;
-        const url = `${issuer}/v1/ledger/keys?after=${newestKey(pinned).id}`;
+        const url = `${issuer}/v1/ledger/keys?after=${encodeURIComponent(pinned.keys.at(-1)!.vkey)}`;
         await take(parseServedKeys(await callBroker(url, { timeout: fetchTimeout, maxBytes: longestServed })));
         if (pinned === start) break;
       }
@@ -115,7 +115,8 @@ export function createLedgerKeys(options: LedgerKeysOptions): LedgerKeys {
   return {
     counting: (now) => countingKeys(pinned, now),
     heard(newest) {
-      if (newest !== null && newest !== newestKey(pinned).id) void refresh();
+      // The whole key: two may be made to share an id.
+      if (newest !== null && newest !== pinned.keys.at(-1)!.vkey) void refresh();
     },
     refresh,
     async idle() {

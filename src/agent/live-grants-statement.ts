@@ -19,7 +19,7 @@ export interface LiveList {
   readonly exp: number;
   /** The ids of the keys whose credentials count. */
   readonly keys: ReadonlySet<string>;
-  /** A hint, which proves nothing: the id of the ledger's newest key. Null when the broker says none. */
+  /** A hint, which proves nothing: the vkey of the ledger's newest key. Null when the broker says none. */
   readonly newestLedgerKey: string | null;
   readonly grants: ReadonlyMap<GrantId, LiveGrant>;
   /** Which generation of its local administrator's password is wanted, and which the broker knows that it has. */
@@ -64,7 +64,7 @@ export function readStatement(payload: JsonObject, expected: { issuer: string; d
     iat,
     exp,
     keys: readKeys(claim('keys')),
-    newestLedgerKey: typeof hint === 'string' && /^[0-9a-f]{8}$/.test(hint) ? hint : null,
+    newestLedgerKey: typeof hint === 'string' ? hint : null,
     grants: readGrants(claim('grants')),
     localAdmin: readSecret(claim('secrets')),
   };

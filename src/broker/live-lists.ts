@@ -68,7 +68,7 @@ export function createLiveLists(
     signLiveGrants(context.keys.statement.signing(), context.issuer, {
       ...list,
       keys: context.keys.credential.published().map(({ kid }) => kid),
-      newestLedgerKey: context.keys.ledger.published().at(-1)?.vkey.split('+')[1],
+      newestLedgerKey: context.keys.ledger.published().at(-1)?.vkey,
     });
 
   const forget = (connection: Connection): void => {

@@ -22,7 +22,7 @@ export async function signLiveGrants(
     readonly version: number;
     readonly readAt: Date;
     readonly keys: readonly string[];
-    /** The id of the ledger's newest key, for devices that do not know it yet: a hint to look for its proof. */
+    /** The vkey of the ledger's newest key, for devices that do not know it yet: a hint to look for its proof. */
     readonly newestLedgerKey?: string | undefined;
     /** Which password the device is to have, and which it has said that it has; null for a device that has none. */
     readonly localAdmin: { readonly wanted: number; readonly confirmed: number } | null;

@@ -61,7 +61,7 @@ test('the successor that the trusted key has proved is followed, and the old one
   );
   assert.deepEqual(
     fetched,
-    [own, next].map(({ key }) => `/v1/ledger/keys?after=${key.id}`),
+    [own, next].map(({ vkey }) => `/v1/ledger/keys?after=${encodeURIComponent(vkey)}`),
   );
 });
 
@@ -222,7 +222,7 @@ test('nobody can make an agent fetch often: not by hints, not by receipts, not b
     clocks.pass(60_000);
   }
   assert.equal(fetched.length, 10);
-  keys.heard(own.key.id);
+  keys.heard(own.vkey);
   keys.heard(null);
   await keys.idle();
   assert.equal(fetched.length, 10);

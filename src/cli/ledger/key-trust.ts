@@ -1,8 +1,8 @@
 import { openRecovery, readRecoveryKey } from '../../ledger/key-recovery.ts';
-import { readLedgerKey, readRotation, type KeyRotation } from '../../ledger/key-rotation.ts';
+import { isSameKey, readLedgerKey, readRotation, type KeyRotation } from '../../ledger/key-rotation.ts';
 import type { ServedKeys } from '../../ledger/served-keys.ts';
 import { Malformed } from '../../ledger/verdict.ts';
-import type { VerifierKey } from '../../ledger/vkey.ts';
+import { formatVkey, type VerifierKey } from '../../ledger/vkey.ts';
 
 /** A tree that a trusted key vouches for beside the checkpoint: the ledger has to have it as its beginning. */
 export interface VouchedHead {
@@ -33,23 +33,20 @@ export function followKeys(key: VerifierKey, recoveryKey: VerifierKey | null, se
   if (!recovery) return chainFrom(key, served);
   const { successor, size, root, number } = recovery;
   const recovered = chainFrom(readLedgerKey(successor), served);
-  const own = recovered.keys.some((each) => isSame(each, key)) ? chainFrom(key, served) : recovered;
+  const own = recovered.keys.some((each) => isSameKey(each, key)) ? chainFrom(key, served) : recovered;
   return { ...own, heads: [{ size, root, what: `statement ${number} of the recovery key` }, ...own.heads] };
 }
 
 function chainFrom(start: VerifierKey, { rotations: served }: ServedKeys): KeyTrust {
   const [keys, rotations]: [VerifierKey[], KeyRotation[]] = [[start], []];
+  // A vkey has one form only.
+  const servedFrom = Map.groupBy(served, ({ from }) => from);
   for (;;) {
     const last = keys.at(-1)!;
-    const next = served
-      .filter(({ from }) =>
-        isSame(
-          attempt(() => readLedgerKey(from)),
-          last,
-        ),
-      )
+    const proofs = servedFrom.get(formatVkey(last.name, last.kind, last.bytes)) ?? [];
+    const next = proofs
       .map(({ proof }) => attempt(() => readRotation(proof, last)))
-      .find((rotation) => rotation !== null && keys.every((each) => !isSame(each, rotation.to)));
+      .find((rotation) => rotation !== null && keys.every((each) => !isSameKey(each, rotation.to)));
     if (!next) break;
     keys.push(next.to);
     rotations.push(next);
@@ -60,10 +57,6 @@ function chainFrom(start: VerifierKey, { rotations: served }: ServedKeys): KeyTr
     what: `what the key ${from.id} has signed of its successor ${to.id}`,
   }));
   return { keys, rotations, heads };
-}
-
-function isSame(a: VerifierKey | null, b: VerifierKey): boolean {
-  return a !== null && a.name === b.name && a.bytes.equals(b.bytes);
 }
 
 /** The keys that a ledger says it ever had. Nothing is proved of them. */
