@@ -79,6 +79,27 @@ async function checkSnapshot(sql: PoolClient): Promise<void> {
     'devices and their events',
   );
 
+  const pairs = (type: string, last: (event: Event) => unknown): string[] =>
+    events
+      .filter((event) => event.type === type)
+      .map((event) => `${String(event['device'])} ${String(last(event))}`)
+      .sort();
+  assert.deepEqual(
+    pairs('secret.released', (event) => event['grant']),
+    await column(`SELECT device || ' ' || grant_id AS id FROM secret_releases`),
+    'releases of passwords and their events',
+  );
+  const prepared = new Set(pairs('secret.prepared', (event) => event['generation']));
+  for (const made of await column(`SELECT device || ' ' || generation AS id FROM secret_generations`)) {
+    assert.ok(prepared.has(made), 'a password without its event');
+  }
+  const { rows: early } = await sql.query(
+    `SELECT r.device FROM secret_releases r JOIN grants g ON g.id = r.grant_id
+     WHERE r.released_at NOT BETWEEN g.starts_at - interval '2 hours' AND g.expires_at OR r.device <> ALL (
+       SELECT d.device FROM grant_devices d WHERE d.grant_id = g.id)`,
+  );
+  assert.equal(early.length, 0, 'a password that was given out outside of its grant');
+
   const { rows: uncommitted } = await sql.query(
     `SELECT r.id FROM requests r JOIN persons p ON p.id = r.requester LEFT JOIN disclosures d ON d.commitment = r.reason
      WHERE d.commitment IS NULL AND coalesce(p.erased_at < r.created_at, true)`,
