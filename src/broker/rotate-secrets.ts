@@ -50,10 +50,19 @@ export async function raiseOverdueRotations(context: BrokerContext, batch: numbe
  * may do it at once, and again: what is gone is gone.
  */
 export async function tidySecrets(context: BrokerContext): Promise<void> {
-  for (const { device, confirmed, version, erased } of await findUntidySecrets(context.pool, tidiedAtOnce)) {
-    if (erased) await context.secrets.forget(device);
-    else if (version !== null) await context.secrets.discardBefore(device, version);
-    // If we stop here, it is done again.
-    await inTransaction(context.pool, (tx) => recordTidied(tx, device, confirmed, erased));
+  const failures: unknown[] = [];
+  for (const untidy of await findUntidySecrets(context.pool, tidiedAtOnce)) {
+    // One that cannot be tidied holds up no other.
+    await tidyOne(context, untidy).catch((error: unknown) => failures.push(error));
   }
+  if (failures.length > 0) throw failures[0];
+}
+
+type Untidy = Awaited<ReturnType<typeof findUntidySecrets>>[number];
+
+async function tidyOne(context: BrokerContext, { device, confirmed, version, erased }: Untidy): Promise<void> {
+  if (erased) await context.secrets.forget(device);
+  else if (version !== null) await context.secrets.discardBefore(device, version);
+  // If we stop here, it is done again.
+  await inTransaction(context.pool, (tx) => recordTidied(tx, device, confirmed, erased));
 }

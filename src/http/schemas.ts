@@ -129,21 +129,6 @@ export const DeviceState = Type.Object(
   closed,
 );
 
-/** What a holder asks for a device's password with. */
-export const SecretWish = Type.Object(
-  {
-    device: id('device'),
-    proof: Type.String({
-      minLength: 1,
-      maxLength: 4_096,
-      description: 'a JWS of type `latchkey-secret-request+jwt` by the grant’s key, with the one-time key in it',
-    }),
-  },
-  closed,
-);
-/** What a device asks for its password with: the newest generation that it knows of, 0 before the first. */
-export const LocalSecretWish = Type.Object({ have: Type.Integer({ minimum: 0, maximum: 1_000_000_000 }) }, closed);
-
 // Answers --------------------------------------------------------------------------------------------------------------
 
 export const Me = Type.Object({
@@ -237,15 +222,6 @@ export const CredentialShape = Type.Object({
   tokenType: Type.Literal('DPoP'),
   expiresAt: Time,
   receipt: Type.String({ description: 'the proof that it is in the ledger: a C2SP `tlog-proof@v1`' }),
-});
-export const ReleasedSecretShape = Type.Object({
-  secret: Type.String({ description: 'a JWE (ECDH-ES, A256GCM) to the one-time key of the request' }),
-  receipt: Type.String({ description: 'the proof that the release is in the ledger: a C2SP `tlog-proof@v1`' }),
-  rotatesBy: Type.String({ ...Time, description: 'when the device is asked for another password at the latest' }),
-});
-export const LocalSecretShape = Type.Object({
-  generation: Type.Integer({ minimum: 1 }),
-  secret: Type.String({ description: 'a JWE (ECDH-ES, A256GCM) to the device’s encryption key' }),
 });
 export const TenantShape = Type.Object({ id: id('tenant'), slug: Slug, name: Type.String(), region: Type.String() });
 export const DeviceShape = Type.Object({

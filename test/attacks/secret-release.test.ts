@@ -44,7 +44,7 @@ describe('a request that was seen on the way', () => {
     await openReleased(reply, oneTime);
     refused(await fetchSecret(broker, 'ada', grant, { proof, broker: 0 }), 400, '/proof');
     refused(await fetchSecret(broker, 'ada', grant, { proof, broker: 1 }), 400, '/proof');
-    refused(await fetchSecret(broker, 'ben', grant, { proof }), 404);
+    refused(await fetchSecret(broker, 'ben', grant, { proof }), 400, '/proof');
     for (const other of [await newOneTimeKey(), room.encryption]) {
       await assert.rejects(compactDecrypt(reply.body.secret, other.privateKey));
     }

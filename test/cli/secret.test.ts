@@ -46,6 +46,17 @@ async function state(): Promise<{ wanted: number; confirmed: number }> {
   ]);
   return rows[0] ?? { wanted: 0, confirmed: 0 };
 }
+/** All that was given out has been followed by another, and the room has that. */
+const settled = () =>
+  eventually(async () => {
+    const { rows } = await broker.sql.query(
+      `SELECT 1 FROM secret_releases r JOIN grants g ON g.id = r.grant_id
+       WHERE r.device = $1 AND r.rotation_ordered_at IS NULL AND g.ending IS NOT NULL`,
+      [room.deviceId],
+    );
+    const { wanted, confirmed } = await state();
+    return rows.length === 0 && wanted === confirmed;
+  });
 const granted = (wish = {}) => broker.grant('ada', 'release-secret', { devices: [room.deviceId], ...wish });
 const passwordIn = ({ stdout, stderr }: Transcript): string => {
   const found = stdout.split(/\s+/).find(isPassword);
@@ -72,6 +83,7 @@ describe('`latchkey secret`', () => {
   });
 
   it('writes one JSON document with `--json`', async () => {
+    await settled();
     const grant = await granted();
     const [document, ...others] = jsonLinesOf(await terminal.type(['secret', room.deviceId, '--json']));
     const { passwords, device, secret } = document as {
@@ -91,7 +103,7 @@ describe('`latchkey secret`', () => {
   });
 
   it('puts it into the clipboard when asked, through the standard input of a program that learns nothing else', async () => {
-    await eventually(async () => (await state()).confirmed === (await state()).wanted);
+    await settled();
     const grant = await granted();
     const [bin, seen] = [await mkdtemp(join(directory, 'bin-')), join(directory, 'clipboard')];
     const script = `#!/bin/sh\n{ cat; echo; tr '\\0' ' ' < /proc/$$/cmdline; tr '\\0' ' ' < /proc/$$/environ; } > ${seen}\n`;
@@ -109,7 +121,7 @@ describe('`latchkey secret`', () => {
   });
 
   it('shows it all the same when the clipboard does not take it', async () => {
-    await eventually(async () => (await state()).confirmed === (await state()).wanted);
+    await settled();
     const grant = await granted();
     const bin = await mkdtemp(join(directory, 'bin-'));
     await writeFile(join(bin, 'pbcopy'), '#!/bin/sh\nexit 1\n');
@@ -122,7 +134,7 @@ describe('`latchkey secret`', () => {
 });
 
 it('an agent that was off sets what is wanted when it is back, and one that forgot what it has sets it again', async () => {
-  await eventually(async () => (await state()).confirmed === (await state()).wanted);
+  await settled();
   const grant = await granted();
   const password = passwordIn(await terminal.type(['secret', room.deviceId]));
   await room.stop();

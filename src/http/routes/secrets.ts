@@ -9,6 +9,37 @@ import { grantExample } from '../examples.ts';
 import { route, type Route } from '../route.ts';
 import * as schemas from '../schemas.ts';
 
+/** What a holder asks for a device's password with. */
+const SecretWish = Type.Object(
+  {
+    device: schemas.id('device'),
+    proof: Type.String({
+      minLength: 1,
+      maxLength: 4_096,
+      description: 'a JWS of type `latchkey-secret-request+jwt` by the grant’s key, with the one-time key in it',
+    }),
+  },
+  { additionalProperties: false },
+);
+/** What a device asks for its password with: the newest generation that it knows of, 0 before the first. */
+const LocalSecretWish = Type.Object(
+  { have: Type.Integer({ minimum: 0, maximum: 1_000_000_000 }) },
+  { additionalProperties: false },
+);
+
+const ReleasedSecretShape = Type.Object({
+  secret: Type.String({ description: 'a JWE (ECDH-ES, A256GCM) to the one-time key of the request' }),
+  receipt: Type.String({ description: 'the proof that the release is in the ledger: a C2SP `tlog-proof@v1`' }),
+  rotatesBy: Type.String({
+    ...schemas.Time,
+    description: 'when the device is asked for another password at the latest',
+  }),
+});
+const LocalSecretShape = Type.Object({
+  generation: Type.Integer({ minimum: 1 }),
+  secret: Type.String({ description: 'a JWE (ECDH-ES, A256GCM) to the device’s encryption key' }),
+});
+
 /** As old, and as far ahead, as a proof of the same key may be that mints (seconds). */
 const proofAge = 60;
 const proofFuture = 10;
@@ -29,12 +60,12 @@ export function secretRoutes(context: HttpContext): Route[] {
       audience: 'person',
       rule: 'its holder only, with a proof of the grant’s key; policy is asked again: `mint`',
       params: Type.Object({ id: schemas.id('grant') }),
-      body: schemas.SecretWish,
+      body: SecretWish,
       bodyExample: { device: grantExample.devices[0], proof: 'eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl' },
       answers: {
         201: {
           description: 'the password, which nobody but the holder of the one-time key can read',
-          schema: schemas.ReleasedSecretShape,
+          schema: ReleasedSecretShape,
           example: { secret: jwe, receipt, rotatesBy: '2026-03-01T10:01:12.000Z' },
         },
       },
@@ -73,12 +104,12 @@ export function secretRoutes(context: HttpContext): Route[] {
       audience: 'device',
       fleet: true,
       rule: 'an enrolled device, about itself',
-      body: schemas.LocalSecretWish,
+      body: LocalSecretWish,
       bodyExample: { have: 3 },
       answers: {
         200: {
           description: 'the password, which nobody but the device can read',
-          schema: schemas.LocalSecretShape,
+          schema: LocalSecretShape,
           example: { generation: 4, secret: jwe },
         },
       },
