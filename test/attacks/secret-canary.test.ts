@@ -126,7 +126,9 @@ it('a rotation while the vault is away is made when it is back', async () => {
   await openReleased(await fetchSecret(broker, 'ada', grant, { oneTime }), oneTime);
   const before = seen.length;
   vault.fault = (call) =>
-    call.method === 'PUT' && call.path.includes('local-admin') ? { reset: true, done: true } : null;
+    call.method === 'PUT' && call.path.includes('local-admin')
+      ? { error: new ServiceError(500, 'InternalError', [...passwords].join()) }
+      : null;
   await release(grant);
   await eventually(async () => seen.slice(before).some((line) => line.includes('has no new password')), 60_000);
   vault.fault = null;
