@@ -49,7 +49,7 @@ after(() => broker.stop());
 
 const seal = (text: string, header: object = {}, key: unknown = room.encryption.publicJwk): Promise<string> =>
   new CompactEncrypt(Buffer.from(text))
-    .setProtectedHeader({ alg: 'ECDH-ES', enc: 'A256GCM', typ, ...header } as never)
+    .setProtectedHeader({ alg: 'ECDH-ES', enc: 'A256GCM', typ, ...header })
     .encrypt(key as never);
 /** Signed as only who has the statement key can. */
 const signed = (changes: object, type = 'local-secret+jwt'): string => {
@@ -97,7 +97,7 @@ it('with the ledger’s key alone, nothing: the statement is signed with a key t
   const own = await generateKeyPair('ES256', { extractable: true });
   const mine = {
     ...keys.statement.signing(),
-    privateKey: (await import('node:crypto')).KeyObject.from(own.privateKey as never),
+    privateKey: (await import('node:crypto')).KeyObject.from(own.privateKey),
   };
   await refusedWith(await seal(signJwt(mine, 'local-secret+jwt', claims)), /does not verify/);
 });

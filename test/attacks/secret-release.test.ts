@@ -81,7 +81,7 @@ describe('a request that was seen on the way', () => {
         device: room.device.id,
         key: (await newOneTimeKey()).publicJwk,
         ...claims,
-      } as never);
+      });
       const header = { alg: 'ES256', typ: 'latchkey-secret-request+jwt', jwk: key.publicJwk };
       const proof = await signed.setProtectedHeader(header).sign(key.privateKey);
       refused(await fetchSecret(broker, 'ada', grant, { proof }), 400, '/proof');
@@ -142,11 +142,15 @@ describe('whoever has the holder’s token', () => {
 describe('another device', () => {
   it('neither confirms for this one nor opens what this one is sent', async () => {
     const other = await newSetDevice(broker);
-    const forged = await sign(broker, { ...other.device, id: room.device.id } as typeof room.device, {
-      type: 'secret.rotated',
-      secret: 'local-admin',
-      generation: 1,
-    });
+    const forged = await sign(
+      broker,
+      { ...other.device, id: room.device.id },
+      {
+        type: 'secret.rotated',
+        secret: 'local-admin',
+        generation: 1,
+      },
+    );
     assert.equal((await other.device.call('POST', '/v1/agent/events', { events: [forged] })).status, 400);
     assert.equal((await room.device.call('POST', '/v1/agent/events', { events: [forged] })).status, 400);
     const sent = String((await room.ask(1)).body['secret']);

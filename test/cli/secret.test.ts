@@ -22,7 +22,10 @@ before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'latchkey-secret-'));
   const { body } = await broker.call('olu', 'POST', '/v1/enrolment-codes', { tenant: broker.contoso.id });
   options = {
-    ...{ name: 'oslo-3', serial: 'PN-3', make: 'Contoso', model: 'Panel' },
+    name: 'oslo-3',
+    serial: 'PN-3',
+    make: 'Contoso',
+    model: 'Panel',
     brokerUrl: broker.config.publicUrl,
     stateDirectory: join(directory, 'room'),
     log: (message, details) => void said.push(`${message} ${JSON.stringify(details)}`),
