@@ -15,7 +15,7 @@ import { openSharedClock } from './broker/shared-clock.ts';
 import { startSweeper, type Sweeper } from './broker/sweeper.ts';
 import type { Config } from './config.ts';
 import { openDeviceSecrets } from './credentials/device-secrets.ts';
-import { loadKeys, type BrokerKeys } from './credentials/keys.ts';
+import { keyNames, loadKeys, type BrokerKeys } from './credentials/keys.ts';
 import { loadSealer, type Sealer } from './credentials/seal.ts';
 import { openVault, patiently } from './credentials/open-vault.ts';
 import type { Vault } from './credentials/vault.ts';
@@ -133,7 +133,9 @@ async function start(
     log,
   };
   await ensureAuditPartitions(pool);
-  const keeper = await startKeyKeeper({ context: { ...broker, vault, origin }, clock, rotation: config.keys });
+  // Witnesses are told of a successor by hand: one that came by itself would stop them, and with them credentials.
+  const byAge = keyNames.filter((name) => name !== 'ledger' || config.ledger.witnesses.length === 0);
+  const keeper = await startKeyKeeper({ context: { ...broker, vault, origin }, clock, rotation: config.keys, byAge });
   undo.push(() => keeper.close());
   await policies.onLoad((bundle) => recordBundle(broker, bundle));
   const liveLists = (late.liveLists = createLiveLists(broker));

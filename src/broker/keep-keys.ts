@@ -18,6 +18,8 @@ export interface KeyKeeperOptions {
   readonly context: KeysContext & { readonly log: Log; readonly ledger: Ledger };
   readonly clock: SharedClock;
   readonly rotation: Pick<Rotation, 'rotateAfter' | 'readEvery' | 'askEvery'>;
+  /** Whose age brings about a rotation. */
+  readonly byAge: readonly KeyName[];
 }
 
 /** How long a vault may take to say what replaces a leaked key (milliseconds), before that is out without a word. */
@@ -29,7 +31,7 @@ const longestReading = 1_000;
  * over. While the vault is away, what is loaded goes on, on time.
  */
 export async function startKeyKeeper(options: KeyKeeperOptions): Promise<KeyKeeper> {
-  const { context, clock } = options;
+  const { context, clock, byAge } = options;
   const { rotateAfter, readEvery, askEvery } = options.rotation;
   const { pool, keys, log } = context;
   let known: number | null = null;
@@ -94,7 +96,7 @@ export async function startKeyKeeper(options: KeyKeeperOptions): Promise<KeyKeep
     });
     prover.poke((work) => attempt('the ledger’s next key could not be proved', work));
     for (const name of keyNames) {
-      await attempt(`the key \`${name}\` could not be rotated`, () => rotateWhatIsOld(name));
+      if (byAge.includes(name)) await attempt(`the key \`${name}\` could not be rotated`, () => rotateWhatIsOld(name));
       await attempt(`the key \`${name}\` could not be tidied up`, () => disableUnused(context, name));
     }
   };

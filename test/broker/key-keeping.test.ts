@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { addVersion, disableUnused } from '../../src/broker/rotate-keys.ts';
 import { secretOf, type KeyName } from '../../src/credentials/keys.ts';
 import type { Rotation } from '../../src/credentials/rotation.ts';
 import type { Vault } from '../../src/credentials/vault.ts';
+import { formatVkey } from '../../src/ledger/vkey.ts';
 import { newTestBroker, type TestBroker } from '../support/broker.ts';
 import { openTestKeysDesk } from '../support/keys-desk.ts';
 import { eventually } from './support/scenario.ts';
@@ -188,6 +190,26 @@ test('a key that is older than its age is rotated, once among all brokers, and s
       'statement age',
     ]);
     await aged.checkLedger();
+  } finally {
+    await aged.stop();
+  }
+});
+
+test('where there are witnesses, the ledger’s key waits for an operator, however old it is', async () => {
+  const { publicKey } = generateKeyPairSync('ed25519');
+  const bytes = Buffer.from(publicKey.export({ format: 'jwk' }).x!, 'base64url');
+  const key = formatVkey('witness.example/w1', 'cosignature', bytes);
+  const aged = await newTestBroker({
+    keys: { ...keys, rotateAfter: 1_000 },
+    config: { ledger: { origin: 'latchkey.test/eu', witnesses: [{ url: 'http://127.0.0.1:9', key }] } },
+    quiet: true,
+  });
+  try {
+    const { credential, statement, ledger } = aged.brokers[0]!.context.keys;
+    await until(() => [credential, statement].every((ring) => ring.versions().length === 2));
+    // Each look takes the keys in turn: with these two, that one was looked at as well.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    assert.equal(ledger.versions().length, 1);
   } finally {
     await aged.stop();
   }
