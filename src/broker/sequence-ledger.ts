@@ -10,7 +10,6 @@ import {
   indexSubjects,
   lockLedgerState,
   placeWaiting,
-  readEntries,
   saveLedgerState,
   type LedgerState,
   type Waiting,
@@ -76,7 +75,7 @@ export function sequenceBatch(
     const range = CompactRange.from(state.size, state.edge);
     if (!sameHash(range.root(), state.root))
       throw new LedgerDamaged('the right edge of the tree is not that of its root');
-    if (waiting.length > 0) writeTiles(tx, growTiles(range, await readBack(tx, state.size, waiting)));
+    if (waiting.length > 0) writeTiles(tx, growTiles(range, checkLeaves(tx, state.size, waiting)));
     const root = Buffer.from(range.root());
     const checkpoint = signCheckpoint(
       { origin: signer.origin, size: range.size, root },
@@ -95,20 +94,15 @@ export function isSignedByAll(checkpoint: string | null, keys: readonly LedgerKe
   return keys.every(({ vkey }) => signatures.some(({ name, id }) => vkey.startsWith(`${name}+${id}+`)));
 }
 
-/**
- * Reads the entries as they now stand in the table, holds each against what was seen when it was written, and takes
- * note of what it speaks of.
- */
-async function readBack(tx: Tx, first: number, waiting: readonly Waiting[]): Promise<Buffer[]> {
-  const entries = await readEntries(tx, first, waiting.length);
+/** Holds each event as it now stands against what was seen when it was written, and takes note of what it speaks of. */
+function checkLeaves(tx: Tx, first: number, waiting: readonly Waiting[]): Buffer[] {
   const subjects: { subject: string; position: number }[] = [];
-  const leaves = waiting.map(({ event, leaf }, place) => {
-    const entry = entries[place];
-    if (entry?.position !== first + place) throw new LedgerDamaged(`the event \`${event}\` is gone`);
-    const found = leafHash(entry.bytes);
+  const leaves = waiting.map(({ event, leaf, bytes }, place) => {
+    if (!bytes) throw new LedgerDamaged(`the event \`${event}\` is gone`);
+    const found = leafHash(bytes);
     if (!sameHash(found, leaf)) throw new LedgerDamaged(`the event \`${event}\` is not as it was written`);
-    const ids = new Set(entry.bytes.toString('utf8').match(subjectPattern));
-    for (const id of ids) subjects.push({ subject: id.slice(1, -1), position: entry.position });
+    const ids = new Set(bytes.toString('utf8').match(subjectPattern));
+    for (const id of ids) subjects.push({ subject: id.slice(1, -1), position: first + place });
     return found;
   });
   if (subjects.length > 0) indexSubjects(tx, subjects);

@@ -18,6 +18,8 @@ export interface Waiting {
   readonly event: EventId;
   /** The leaf hash that the database computed when the event was written. */
   readonly leaf: Buffer;
+  /** The event as it now stands in the table; null when it is gone. */
+  readonly bytes: Buffer | null;
 }
 
 export interface Tile {
@@ -56,7 +58,8 @@ export async function placeWaiting(tx: Tx, first: number, limit: number): Promis
        INSERT INTO ledger_entries (position, event, at)
        SELECT $1 + row_number() OVER (ORDER BY seq) - 1, event, at FROM taken
      )
-     SELECT event, leaf FROM taken ORDER BY seq`,
+     SELECT event, leaf, (SELECT bytes FROM audit_events a WHERE a.id = taken.event AND a.at = taken.at) AS bytes
+     FROM taken ORDER BY seq`,
     [first, limit],
   );
 }
