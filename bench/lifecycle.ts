@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
 import { startTestIssuer } from '../test/support/issuer.ts';
 import { brokerConfig, freePort, startBrokerProcess } from './lifecycle/broker-process.ts';
-import type { FloorAnswer, FloorOrder, FloorStart } from './lifecycle/floor.ts';
-import { runClosed, runOpen } from './lifecycle/load.ts';
+import type { FloorAnswer, FloorStart } from './lifecycle/floor.ts';
+import { runClosed, runOpen, type Latencies } from './lifecycle/load.ts';
 import { processorSeconds, residentMegabytes, watchOthers } from './processes.ts';
 import { createSteps } from './lifecycle/steps.ts';
 import { makeWorld } from './lifecycle/world.ts';
@@ -65,11 +65,13 @@ export async function benchLifecycle(options: BenchOptions): Promise<Report> {
     }
     const perSecond = median(perRound.map((each) => each.broker)) / 2;
     progress(`half of that, ${perSecond.toFixed(0)} a second, arriving at random`);
-    const slices = [];
+    const slices: Latencies[] = [];
+    const bare: Latencies[] = [];
     for (let round = 1; round <= rounds; round++) {
       slices.push(await runOpen(publicUrl, steps, world, { perSecond, seconds }));
       const [ask, decide] = [quantile(slices.at(-1)!.ask, 0.99), quantile(slices.at(-1)!.decide, 0.99)];
       progress(`round ${round}: p99 of ask ${ask.toFixed(1)} ms, of decide ${decide.toFixed(1)} ms`);
+      bare.push(await floor.runOpen({ perSecond, seconds }));
     }
     return {
       benchmark: 'lifecycle',
@@ -81,7 +83,13 @@ export async function benchLifecycle(options: BenchOptions): Promise<Report> {
         devices,
         people: world.engineers.length + world.leads.length,
       },
-      measures: [...throughput(perRound), ...latencies(slices), ...idle, ...othersMeasure(others())],
+      measures: [
+        ...throughput(perRound),
+        ...latencies(slices),
+        ...bareLatencies(bare),
+        ...idle,
+        ...othersMeasure(others()),
+      ],
     };
   } finally {
     for (const step of undo.toReversed()) await step();
@@ -192,6 +200,20 @@ function latencies(slices: readonly Record<keyof typeof worst, readonly number[]
   });
 }
 
+/** What is left of the slowest calls when the database is all there is: no bar, but what a bar can be held against. */
+function bareLatencies(slices: readonly Latencies[]): Measure[] {
+  return (['ask', 'decide', 'mint'] as const).map((step) => ({
+    name: `${step === 'mint' ? 'credential' : step}, p99, its transaction alone at that rate`,
+    value: quantile(
+      slices.flatMap((slice) => slice[step]),
+      0.99,
+    ),
+    unit: 'ms',
+    digits: 1,
+    range: range(slices.map((slice) => quantile(slice[step], 0.99))),
+  }));
+}
+
 /** How soon a broker on an existing database is ready, and what it holds in memory once it has nothing to do. */
 async function measureStarts(
   directory: string,
@@ -219,7 +241,8 @@ interface Floor {
   readonly recorded: string;
   readonly pid: number;
   /** @returns lifecycles a second. */
-  run(order: FloorOrder): Promise<number>;
+  run(order: { readonly concurrency: number; readonly seconds: number }): Promise<number>;
+  runOpen(order: { readonly perSecond: number; readonly seconds: number }): Promise<Latencies>;
   stop(): void;
 }
 
@@ -235,6 +258,12 @@ async function startFloor(start: FloorStart): Promise<Floor> {
       const answer = await nextAnswer(child);
       if (!('perSecond' in answer)) throw new Error('the floor gave another answer');
       return answer.perSecond;
+    },
+    async runOpen(order) {
+      child.send(order);
+      const answer = await nextAnswer(child);
+      if (!('latencies' in answer)) throw new Error('the floor gave another answer');
+      return answer.latencies;
     },
     pid: child.pid!,
     stop: () => {

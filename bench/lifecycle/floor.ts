@@ -1,5 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool, PoolClient } from 'pg';
 import { parseConfig } from '../../src/config.ts';
 import type { Ledger } from '../../src/broker/ledger.ts';
@@ -8,6 +9,7 @@ import { startBroker, type ServeLog } from '../../src/serve.ts';
 import { openPool } from '../../src/store/pool.ts';
 import { bareSignature, signBare, verifyBare, type BareSignature } from '../signatures.ts';
 import { openConnection } from './connection.ts';
+import { arriveAtRandom, pause, type Latencies } from './load.ts';
 import {
   journeysOf,
   mentions,
@@ -29,10 +31,8 @@ import type { BrokerConfig } from './broker-process.ts';
  * cannot drift from the product. What that broker's sequencer does for many lifecycles at once cannot be repeated for
  * one: it goes on doing it, and the floor waits for its receipts.
  */
-export interface FloorOrder {
-  readonly seconds: number;
-  readonly concurrency: number;
-}
+export type FloorOrder =
+  { readonly seconds: number; readonly concurrency: number } | { readonly seconds: number; readonly perSecond: number };
 
 export interface FloorStart {
   readonly config: BrokerConfig;
@@ -41,8 +41,12 @@ export interface FloorStart {
   readonly keyIds: readonly string[];
 }
 
-/** What the process answers: first what it has recorded, then lifecycles a second for each order. */
-export type FloorAnswer = { readonly recorded: string } | { readonly perSecond: number };
+/**
+ * What the process answers: first what it has recorded, then for each order lifecycles a second, or how long each took
+ * that began at a random moment.
+ */
+export type FloorAnswer =
+  { readonly recorded: string } | { readonly perSecond: number } | { readonly latencies: Latencies };
 
 interface Recorded {
   readonly of: Lifecycle;
@@ -61,7 +65,9 @@ async function serve(start: FloorStart): Promise<void> {
   const pool = openPool({ url: start.databaseUrl });
   const signingKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
   process.on('message', (order: FloorOrder) => {
-    void run(pool, start.world, recorded, signingKey, order).then((perSecond) => answer({ perSecond }));
+    const { world } = start;
+    if ('perSecond' in order) void runOpen(pool, world, recorded, order).then((latencies) => answer({ latencies }));
+    else void run(pool, world, recorded, signingKey, order).then((perSecond) => answer({ perSecond }));
   });
   process.once('disconnect', () => void Promise.all([pool.end(), recorded.stop()]));
   answer({ recorded: namesOf(recorded.transactions) });
@@ -129,7 +135,7 @@ async function run(
   world: World,
   recorded: Recorded,
   signingKey: KeyObject,
-  { seconds, concurrency }: FloorOrder,
+  { seconds, concurrency }: { readonly seconds: number; readonly concurrency: number },
 ): Promise<number> {
   const until = performance.now() + seconds * 1_000;
   let done = 0;
@@ -173,23 +179,53 @@ function issuedBy(transaction: Transaction): { readonly event: EventId; readonly
 }
 
 async function runBare(pool: Pool, world: World, recorded: Recorded, signingKey: KeyObject): Promise<void> {
-  const { of } = recorded;
+  for (const transaction of freshTransactions(world, recorded)) await repeat(pool, transaction, recorded.ledger);
+  for (const { signed } of recorded.signatures) signBare(signingKey, signed);
+  for (const signature of recorded.signatures) verifyBare(signature);
+}
+
+/**
+ * The transactions alone, begun at random moments as a broker's calls are: what is left of a call's latency when there
+ * is nothing but the database on this machine.
+ */
+async function runOpen(
+  pool: Pool,
+  world: World,
+  recorded: Recorded,
+  rate: { readonly seconds: number; readonly perSecond: number },
+): Promise<Latencies> {
+  const latencies: Latencies = { ask: [], decide: [], mint: [] };
+  await arriveAtRandom(rate, async (began) => {
+    const steps = freshTransactions(world, recorded).filter(({ length }) => length > 1);
+    for (const [place, step] of (['ask', 'decide', 'mint'] as const).entries()) {
+      const due = began + place * pause;
+      const wait = due - performance.now();
+      if (wait > 0) await sleep(wait);
+      await repeat(pool, steps[place]!, recorded.ledger);
+      latencies[step].push(performance.now() - due);
+    }
+  });
+  return latencies;
+}
+
+function freshTransactions(world: World, { of, transactions, at }: Recorded): readonly Transaction[] {
   const instead = new Map<string, string>([
     [of.engineer.id, pick(world.engineers).id],
     [of.lead.id, pick(world.leads).id],
     [of.device, pick(world.devices)],
   ]);
-  for (const transaction of refresh(recorded.transactions, recorded.at, instead)) {
-    const client = await pool.connect();
-    try {
-      for (const together of journeysOf(transaction)) await sendTogether(client, together);
-    } finally {
-      client.release();
-    }
-    const issued = issuedBy(transaction);
-    if (transaction.length > 1) recorded.ledger.poke();
-    if (issued) await recorded.ledger.receiptFor(issued.event, issued.bytes);
+  return refresh(transactions, at, instead);
+}
+
+/** Sends what a broker sent, and waits for the receipt of what it issued. */
+async function repeat(pool: Pool, transaction: Transaction, ledger: Ledger): Promise<void> {
+  const client = await pool.connect();
+  try {
+    for (const together of journeysOf(transaction)) await sendTogether(client, together);
+  } finally {
+    client.release();
   }
-  for (const { signed } of recorded.signatures) signBare(signingKey, signed);
-  for (const signature of recorded.signatures) verifyBare(signature);
+  const issued = issuedBy(transaction);
+  if (transaction.length > 1) ledger.poke();
+  if (issued) await ledger.receiptFor(issued.event, issued.bytes);
 }

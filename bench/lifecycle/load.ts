@@ -33,7 +33,24 @@ export interface Latencies {
 }
 
 /** How long a person takes between two steps, in milliseconds. */
-const pause = 250;
+export const pause = 250;
+
+/** Calls `begin` at random moments (a Poisson process) with the moment that was meant, however long what it begins takes. */
+export async function arriveAtRandom(
+  { perSecond, seconds }: { readonly perSecond: number; readonly seconds: number },
+  begin: (due: number) => Promise<void>,
+): Promise<void> {
+  const until = performance.now() + seconds * 1_000;
+  const running: Promise<void>[] = [];
+  let due = performance.now() + 100;
+  while (due < until) {
+    const wait = due - performance.now();
+    if (wait > 1) await sleep(wait);
+    running.push(begin(due));
+    due += (-Math.log(1 - Math.random()) * 1_000) / perSecond;
+  }
+  await Promise.all(running);
+}
 
 /**
  * Begins lifecycles at random moments (a Poisson process), however the broker keeps up. A step is due at a moment
@@ -43,7 +60,7 @@ export async function runOpen(
   url: string,
   steps: Steps,
   world: World,
-  { perSecond, seconds }: { readonly perSecond: number; readonly seconds: number },
+  rate: { readonly perSecond: number; readonly seconds: number },
 ): Promise<Latencies> {
   const idle: Connection[] = [];
   const latencies: Latencies = { ask: [], decide: [], mint: [] };
@@ -64,16 +81,7 @@ export async function runOpen(
     await steps.verify(lifecycle, grant, minted);
   };
 
-  const until = performance.now() + seconds * 1_000;
-  const running: Promise<void>[] = [];
-  let due = performance.now() + 100;
-  while (due < until) {
-    const wait = due - performance.now();
-    if (wait > 1) await sleep(wait);
-    running.push(one(due));
-    due += (-Math.log(1 - Math.random()) * 1_000) / perSecond;
-  }
-  await Promise.all(running);
+  await arriveAtRandom(rate, one);
   for (const connection of idle) connection.close();
   return latencies;
 }

@@ -79,7 +79,7 @@ const gather = 4;
  * The shortest time from one batch to the next. A batch costs the database about as much as a decision does, however few
  * events are in it, so a busy ledger makes fewer and larger ones; a quiet one still signs at once.
  */
-const pace = 40;
+const pace = 25;
 /** Events of brokers that died before they could say so are found this often. */
 const lookEvery = 200;
 const longestWait = 5_000;
