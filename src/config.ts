@@ -119,7 +119,7 @@ export interface Config {
     /** How many of them must have cosigned the checkpoint of a receipt. */
     readonly witnessesNeeded: number;
     /** The vkey that alone may replace the ledger's key should it leak; the key itself is kept far from any broker. */
-    readonly recoveryKey: string | null;
+    readonly recoveryKey?: string;
   };
   readonly keys: Rotation;
   readonly rateLimits: RateLimits;
@@ -176,7 +176,7 @@ export function parseConfig(value: unknown, file = 'the configuration'): Config 
     ...rest,
     secrets: { ...secrets, ...(token !== undefined && 'keyVault' in secrets && { token: () => token }) },
     identityProviders: identityProviders.map(providerOf),
-    ledger: { witnesses: [], witnessesNeeded: 0, recoveryKey: null, ...ledger },
+    ledger: { witnesses: [], witnessesNeeded: 0, ...ledger },
     keys: readRotation(keys),
     rateLimits: { ...defaultLimits, ...rateLimits },
     trustedProxies,

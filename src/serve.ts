@@ -119,7 +119,7 @@ async function start(
     pool,
     region: config.region,
     issuer: config.publicUrl,
-    recoveryKey: config.ledger.recoveryKey,
+    recoveryKey: config.ledger.recoveryKey ?? null,
     keys,
     sealer,
     secrets: openDeviceSecrets(vault),

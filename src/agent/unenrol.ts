@@ -22,11 +22,13 @@ const files = [
   'door.json',
   'door-certificate.json',
   'running-actions.json',
+  'local-admin.json',
   'outbox.db',
   'outbox.db-journal',
   'outbox.damaged.db',
   'outbox.damaged.db-journal',
   'device.json',
+  'device-encryption-key.json',
   'device-key.json',
 ];
 

@@ -34,7 +34,7 @@ export interface KeysDesk {
 /** What the desk needs of a broker's configuration. */
 export interface DeskConfig {
   readonly region: string;
-  readonly ledger: { readonly origin: string; readonly recoveryKey: string | null };
+  readonly ledger: { readonly origin: string; readonly recoveryKey?: string };
   readonly keys: Pick<Rotation, 'times'>;
 }
 
@@ -44,7 +44,7 @@ export async function withKeysDesk<T>(
   work: (desk: KeysDesk, context: KeysContext) => Promise<T>,
 ): Promise<T> {
   const { config, url, vault } = about;
-  const { origin, recoveryKey } = config.ledger;
+  const { origin, recoveryKey = null } = config.ledger;
   const pool = openPool({ url, size: 2 });
   try {
     await requireCurrentSchema(pool);

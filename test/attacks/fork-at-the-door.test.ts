@@ -129,7 +129,7 @@ test('a door that demands a witness is not opened by a history which the witness
   await bring(another(), demanding);
   // … while the way of the agents leads to somebody with all of the keys, whose ledger never heard of that.
   await honest.brokers[0]!.stop();
-  const ledger = { origin, witnesses: [], witnessesNeeded: 0, recoveryKey: null };
+  const ledger = { origin, witnesses: [], witnessesNeeded: 0 };
   there = await startBroker(
     { ...honest.config, database: { url: backup.appUrl, poolSize: 5 }, secrets, ledger },
     silent,

@@ -102,7 +102,7 @@ test('a broker with a copy of database and keys cannot show some people another 
     assert.ok(judge(shown.body).ok);
 
     // … and others are shown one in which that never happened, signed with the same key.
-    const ledger = { origin, witnesses: [], witnessesNeeded: 0, recoveryKey: null };
+    const ledger = { origin, witnesses: [], witnessesNeeded: 0 };
     const fork = await startBroker({ ...config, listen, ledger }, log);
     forks.push(fork);
     const grant = await diagnose(fork.url);

@@ -27,6 +27,7 @@ const changeable: Record<string, readonly string[]> = {
   audit_events: [],
   credentials: [],
   decisions: [],
+  device_secrets: ['alarmed_at', 'confirmed', 'retired_at', 'vault_untidy_since', 'wanted', 'wanted_at'],
   device_statements: [],
   devices: ['door', 'erased_at', 'facts', 'in_use', 'last_seen_at', 'name', 'unenrolled_at'],
   disclosures: [],
@@ -63,6 +64,8 @@ const changeable: Record<string, readonly string[]> = {
   policy_bundles: [],
   policy_in_force: ['digest'],
   requests: ['decided_at', 'grant_id', 'state'],
+  secret_generations: [],
+  secret_releases: ['rotation_ordered_at'],
   sessions: ['alarmed_at', 'end_cause', 'ended_at', 'lag_ms'],
   signing_keys: ['changes', 'proof', 'proved_at', 'withdrawn_at'],
   tenants: ['name'],
@@ -76,6 +79,7 @@ const removable = [
   'idempotent_answers',
   'ledger_cosignatures',
   'ledger_inbox',
+  'secret_generations',
   'used_proofs',
 ];
 /** Filled by a trigger, or there from the first. */

@@ -136,7 +136,7 @@ scenarios((broker) => {
   test('every published key says what it may sign, and no two do the same', async () => {
     const keys = await publishedKeys(broker());
     const types = keys.flatMap((each) => each.latchkey_typ);
-    assert.deepEqual(types.toSorted(), ['at+jwt', 'latchkey-agent+jwt', 'live-grants+jwt']);
+    assert.deepEqual(types.toSorted(), ['at+jwt', 'latchkey-agent+jwt', 'live-grants+jwt', 'local-secret+jwt']);
     for (const each of keys) {
       assert.deepEqual(
         Object.keys(each).filter((name) => ['d', 'p', 'q', 'k'].includes(name)),
