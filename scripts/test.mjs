@@ -51,7 +51,8 @@ async function startPostgres() {
 /** The runner leads a group of its own, so that an interruption ends it with every file that it runs. */
 function run(url) {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-  const options = ['--test', '--test-reporter=spec', `--test-concurrency=${availableParallelism() * 2}`];
+  // Each file brings brokers and connections of its own: more at once would take from one another what they wait for.
+  const options = ['--test', '--test-reporter=spec', `--test-concurrency=${availableParallelism()}`];
   const runner = spawn(process.execPath, [...options, ...files], {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { NODE_COMPILE_CACHE: compiled, ...env, LATCHKEY_TEST_POSTGRES: url },
