@@ -26,14 +26,19 @@ export async function expectContrast(page: Page): Promise<void> {
   for (const pair of edges) expectRatio(pair, 3);
 }
 
-/** Expects whatever the keyboard is on to be outlined so that one sees it. @returns its text, or its name. */
+/**
+ * Expects whatever the keyboard is on to be outlined so that one sees it. What has the focus by itself has it only once
+ * the page is whole and was drawn, so that is waited for. @returns its text, or its name.
+ */
 export async function expectVisibleFocus(page: Page): Promise<string> {
+  await page.waitForLoadState();
+  await page.waitForFunction('document.activeElement?.parentElement && document.activeElement !== document.body');
   const { width, ...pair } = await page.evaluate<Pair & { width: number }>(`(() => {
     ${groundOf}
     const focused = document.activeElement;
     const { outlineStyle, outlineWidth, outlineColor } = getComputedStyle(focused);
     return {
-      what: focused === document.body ? 'nothing' : focused.textContent.trim() || focused.name,
+      what: focused.textContent.trim() || focused.name,
       width: outlineStyle === 'solid' ? Number.parseFloat(outlineWidth) : 0,
       colour: outlineColor,
       ground: groundOf(focused.parentElement),
