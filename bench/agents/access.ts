@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { openPatiently } from '../../src/cli/access-session.ts';
 import { openDoor } from '../../src/cli/door.ts';
 import { makeProof, type EngineerKey } from '../../src/cli/key.ts';
 import type { DeviceId } from '../../src/domain/ids.ts';
@@ -58,7 +59,7 @@ async function openOne(engineer: Engineer, device: DeviceId, url: string): Promi
   if (minted.status !== 201) throw new Error(`no credential: ${JSON.stringify(minted.body)}`);
   const door = openDoor({ url, certificate: null, name: device }, key, () => Date.now());
   const never = new AbortController();
-  const { session } = await door.open(minted.body, never.signal);
+  const { session } = await openPatiently(door, minted.body, never.signal);
   const lines = door.act(session, minted.body, 'device.inspect', {}, never.signal);
   await lines.next();
   return { grant, cut: untilCut(lines) };

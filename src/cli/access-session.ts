@@ -188,7 +188,7 @@ async function movedDoor(client: Client, device: Device): Promise<DoorAddress | 
 }
 
 /** A grant that has only just begun may reach the device a moment after us: its refusal is believed after a while. */
-async function openPatiently(door: Door, minted: Minted, signal: AbortSignal): Promise<OpenedSession> {
+export async function openPatiently(door: Door, minted: Minted, signal: AbortSignal): Promise<OpenedSession> {
   for (let tries = 0; ; tries++) {
     try {
       return await door.open(minted, signal);
