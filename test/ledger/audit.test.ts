@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { newId } from '../../src/domain/ids.ts';
-import { createAudit, firstDifference, Offence } from '../../src/ledger/audit.ts';
+import { createAudit, Offence } from '../../src/ledger/audit.ts';
 import { canonicalJson } from '../../src/ledger/canonical.ts';
-import { rootOfLeaves, leafHash } from '../../src/ledger/merkle.ts';
 
 type Event = Record<string, unknown>;
 
@@ -133,20 +132,10 @@ const told = (changes: Readonly<Record<string, object | null>>, ...after: Event[
 const places = Object.keys(story);
 const at = (name: string): number => places.indexOf(name);
 
-test('a whole life holds, and so do its tiles and its root', () => {
+test('a whole life holds', () => {
   const audit = createAudit();
-  const leaves = told({}).map(bytesOf);
-  for (const leaf of leaves) audit.entry(leaf);
-  const [tile] = audit.edgeTiles();
-  const hashes = leaves.map(leafHash);
-  assert.deepEqual(tile!.hashes, Buffer.concat(hashes));
-  assert.equal(firstDifference(tile!, Buffer.concat(hashes)), null);
-  assert.equal(firstDifference(tile!, Buffer.concat(hashes.with(4, hashes[0]!))), 4);
-  assert.equal(firstDifference(tile!, Buffer.concat(hashes.slice(0, 6))), 6);
-  assert.equal(firstDifference(tile!, null), 0);
-  const root = rootOfLeaves(hashes);
-  audit.requireHead({ size: leaves.length, root }, 'the checkpoint');
-  assert.throws(() => audit.requireHead({ size: leaves.length, root: hashes[0]! }, 'the checkpoint'), { exact: false });
+  for (const leaf of told({}).map(bytesOf)) audit.entry(leaf);
+  assert.equal(audit.size, places.length);
   assert.deepEqual(audit.finish(), { unknownTypes: 0, lateSessions: 0 });
 });
 

@@ -1,4 +1,4 @@
-import { createAudit, firstDifference, Offence, type Audit, type MadeTile, type Remarks } from '../../ledger/audit.ts';
+import { createAudit, Offence, type Audit, type Remarks } from '../../ledger/audit.ts';
 import type { LedgerSource, Leftovers } from '../../ledger/audit-source.ts';
 import { openCheckpoint, parseCheckpoint, type Checkpoint } from '../../ledger/checkpoint.ts';
 import { parseNote } from '../../ledger/note.ts';
@@ -7,6 +7,7 @@ import { noKeysServed, type ServedKeys } from '../../ledger/served-keys.ts';
 import { Malformed } from '../../ledger/verdict.ts';
 import type { VerifierKey } from '../../ledger/vkey.ts';
 import { Failure } from '../failure.ts';
+import { TreeCheck } from './check-tree.ts';
 import { followKeys, namedKeys, type KeyTrust, type VouchedHead } from './key-trust.ts';
 
 /** What is believed beforehand; everything else is computed. */
@@ -133,10 +134,11 @@ async function verifyTree(
   progress: (done: number, total: number) => void,
 ): Promise<Remarks> {
   const audit = createAudit();
+  const tree = new TreeCheck(source, checkpoint.size);
   try {
-    await takeEntries(source, audit, checkpoint.size, heads, last, progress);
-    await compareTiles(source, audit.edgeTiles());
-    audit.requireHead(checkpoint, 'the checkpoint');
+    await takeEntries(source, audit, tree, checkpoint.size, heads, last, progress);
+    await tree.finish();
+    tree.requireHead(checkpoint, 'the checkpoint');
     const beyond = heads.find(({ size }) => size > checkpoint.size);
     if (beyond) {
       throw new Offence(checkpoint.size, `${beyond.what} is of ${beyond.size} entries, the ledger has no more`);
@@ -144,7 +146,9 @@ async function verifyTree(
     return audit.finish();
   } catch (error) {
     if (!(error instanceof Offence)) throw error;
-    throw await earliest(source, audit, error);
+    throw await tree.earliest(error);
+  } finally {
+    await tree.close();
   }
 }
 
@@ -152,65 +156,51 @@ async function verifyTree(
 async function takeEntries(
   source: LedgerSource,
   audit: Audit,
+  tree: TreeCheck,
   size: number,
   heads: readonly VouchedHead[],
   last: { at: string },
   progress: (done: number, total: number) => void,
 ): Promise<void> {
-  let next = 0;
-  const requireHeads = (): void => {
-    for (; heads[next]?.size === audit.size; next++) audit.requireHead(heads[next]!, heads[next]!.what);
-  };
-  requireHeads();
-  let comparing: Promise<void> = Promise.resolve();
-  for await (const batch of source.entries(0, size)) {
-    for (const bytes of batch) {
-      audit.entry(bytes);
-      requireHeads();
-      if (audit.size === size) last.at = (JSON.parse(Buffer.from(bytes!).toString('utf8')) as { at: string }).at;
+  const waiting = heads.filter((head) => head.size <= size);
+  const requireHeads = async (): Promise<void> => {
+    while (waiting[0]?.size === audit.size) {
+      await tree.settle();
+      tree.requireHead(waiting[0], waiting.shift()!.what);
     }
+  };
+  await requireHeads();
+  for await (const batch of source.entries(0, size)) {
+    for (let at = 0; at < batch.length;) {
+      const end = waiting[0] ? Math.min(batch.length, at + waiting[0].size - audit.size) : batch.length;
+      await takeBatch(audit, tree, batch.slice(at, end));
+      await requireHeads();
+      at = end;
+    }
+    if (audit.size === size) last.at = readAt(batch.at(-1)!);
     progress(audit.size, size);
-    // The tiles of one batch are compared while the next is on its way.
-    await comparing;
-    comparing = compareTiles(source, audit.takeTiles());
-    comparing.catch(() => {});
   }
-  await comparing;
   if (audit.size < size) throw new Offence(audit.size, 'the entry is gone');
 }
 
-/** Holds tiles against those that are served. @throws Offence at the first entry that one does not cover. */
-async function compareTiles(source: LedgerSource, tiles: readonly MadeTile[]): Promise<void> {
-  const offences = (await Promise.all(tiles.map((tile) => compareTile(source, tile)))).filter((each) => each !== null);
-  if (offences.length > 0) throw offences.reduce(earlier);
-}
-
-async function compareTile(source: LedgerSource, tile: MadeTile): Promise<Offence | null> {
-  if (!source.tile) return null;
-  const served = await source.tile(tile.level, tile.index, tile.hashes.length / 32);
-  const index = firstDifference(tile, served);
-  if (index === null) return null;
-  const name = `tile ${tile.level}/${tile.index}`;
-  if (served === null) return new Offence(index, `the ${name} is gone`);
-  if (tile.level === 0) return new Offence(index, `the entry is not the one whose hash is in ${name}`);
-  return new Offence(index, `the entries from here on do not make ${name}`, false);
-}
-
-/** Of two offences the one that comes first; one that names its entry goes before one that only has it in doubt. */
-function earlier(a: Offence, b: Offence): Offence {
-  if (a.exact !== b.exact) return a.exact ? a : b;
-  return b.index < a.index ? b : a;
-}
-
-/** What was found may have an earlier cause: an entry whose hash is not that of its tile. */
-async function earliest(source: LedgerSource, audit: Audit, found: Offence): Promise<Offence> {
+/** The tree gets every entry before the first that does not hold. @throws Offence. */
+async function takeBatch(audit: Audit, tree: TreeCheck, batch: readonly (Uint8Array | null)[]): Promise<void> {
+  const held: Uint8Array[] = [];
   try {
-    await compareTiles(source, [...audit.takeTiles(), ...audit.edgeTiles()]);
-    return found;
+    for (const bytes of batch) {
+      audit.entry(bytes);
+      held.push(bytes!);
+    }
   } catch (error) {
-    if (!(error instanceof Offence)) throw error;
-    return earlier(found, error);
+    // What the tree has to say is asked for by whoever looks for the earliest offence.
+    tree.append(held).catch(() => undefined);
+    throw error;
   }
+  await tree.append(held);
+}
+
+function readAt(bytes: Uint8Array): string {
+  return (JSON.parse(Buffer.from(bytes).toString('utf8')) as { at: string }).at;
 }
 
 function findingsOf({ unplaced, lost, beyond }: Leftovers): Finding[] {
