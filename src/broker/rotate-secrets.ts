@@ -5,6 +5,7 @@ import {
   recordTidied,
   takeOverdueSecrets,
   takeReleasesToFollow,
+  type Untidy,
 } from '../store/device-secrets.ts';
 import { raiseLiveVersions } from '../store/live-grants.ts';
 import { inTransaction } from '../store/transaction.ts';
@@ -58,11 +59,10 @@ export async function tidySecrets(context: BrokerContext): Promise<void> {
   if (failures.length > 0) throw failures[0];
 }
 
-type Untidy = Awaited<ReturnType<typeof findUntidySecrets>>[number];
-
-async function tidyOne(context: BrokerContext, { device, confirmed, version, erased }: Untidy): Promise<void> {
+async function tidyOne(context: BrokerContext, untidy: Untidy): Promise<void> {
+  const { device, version, erased } = untidy;
   if (erased) await context.secrets.forget(device);
   else if (version !== null) await context.secrets.discardBefore(device, version);
   // If we stop here, it is done again.
-  await inTransaction(context.pool, (tx) => recordTidied(tx, device, confirmed, erased));
+  await inTransaction(context.pool, (tx) => recordTidied(tx, untidy));
 }

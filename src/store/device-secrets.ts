@@ -219,8 +219,9 @@ export async function retireSecret(tx: Tx, device: DeviceId, erase: boolean): Pr
   await rows(
     tx,
     'retire-secret',
+    // Marked anew: whoever is tidying up for an earlier reason does not take this mark away.
     `UPDATE device_secrets SET retired_at = coalesce(retired_at, ${nowSql}), alarmed_at = NULL,
-       vault_untidy_since = CASE WHEN $2 THEN coalesce(vault_untidy_since, ${nowSql}) ELSE vault_untidy_since END
+       vault_untidy_since = CASE WHEN $2 THEN ${nowSql} ELSE vault_untidy_since END
      WHERE device = $1`,
     [device, erase],
   );
@@ -232,15 +233,23 @@ export async function retireSecret(tx: Tx, device: DeviceId, erase: boolean): Pr
   );
 }
 
-/** Devices of which the vault holds what it should not, and whether that is all that it holds of them. */
-export async function findUntidySecrets(
-  runner: Runner,
-  limit: number,
-): Promise<{ device: DeviceId; confirmed: number; version: string | null; erased: boolean }[]> {
+/** A device of which the vault holds what it should not. */
+export interface Untidy {
+  readonly device: DeviceId;
+  readonly confirmed: number;
+  /** The vault's version of what was confirmed; null when there is none. */
+  readonly version: string | null;
+  /** Whether that is all that the vault holds of it. */
+  readonly erased: boolean;
+  readonly since: Date;
+}
+
+export async function findUntidySecrets(runner: Runner, limit: number): Promise<Untidy[]> {
   return rows(
     runner,
     'find-untidy-secrets',
-    `SELECT s.device, s.confirmed, g.vault_version AS version, d.erased_at IS NOT NULL AS erased
+    `SELECT s.device, s.confirmed, g.vault_version AS version, d.erased_at IS NOT NULL AS erased,
+       s.vault_untidy_since AS since
      FROM device_secrets s JOIN devices d ON d.id = s.device
      LEFT JOIN secret_generations g ON g.device = s.device AND g.generation = s.confirmed
      WHERE s.vault_untidy_since IS NOT NULL ORDER BY s.vault_untidy_since LIMIT $1`,
@@ -248,8 +257,8 @@ export async function findUntidySecrets(
   );
 }
 
-/** The vault has forgotten what came before that generation. Nothing happens when another was confirmed meanwhile. */
-export async function recordTidied(tx: Tx, device: DeviceId, confirmed: number, erased: boolean): Promise<void> {
+/** The vault has forgotten what it was to forget. A mark that was made meanwhile, for another reason, stays. */
+export async function recordTidied(tx: Tx, { device, confirmed, erased, since }: Untidy): Promise<void> {
   await rows(
     tx,
     'forget-secret-generations',
@@ -259,7 +268,7 @@ export async function recordTidied(tx: Tx, device: DeviceId, confirmed: number, 
   await rows(
     tx,
     'record-secret-tidied',
-    'UPDATE device_secrets SET vault_untidy_since = NULL WHERE device = $1 AND confirmed = $2',
-    [device, confirmed],
+    'UPDATE device_secrets SET vault_untidy_since = NULL WHERE device = $1 AND confirmed = $2 AND vault_untidy_since = $3',
+    [device, confirmed, since],
   );
 }

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isPassword } from '../../src/domain/local-admin.ts';
 import { openDirectoryVault } from '../../src/credentials/directory-vault.ts';
+import { findUntidySecrets, recordTidied, retireSecret } from '../../src/store/device-secrets.ts';
+import { openPool } from '../../src/store/pool.ts';
+import { inTransaction, rows } from '../../src/store/transaction.ts';
 import { secretsDirectory } from '../support/broker.ts';
 import { newEngineerKey } from '../support/engineer.ts';
 import {
@@ -278,6 +281,24 @@ scenarios((broker) => {
       assert.deepEqual(await inVault(room), [room.first]);
       assert.equal((await broker().call('olu', 'DELETE', `/v1/devices/${room.device.id}?erase=true`)).status, 204);
       await eventually(async () => (await inVault(room)).length === 0);
+    });
+
+    it('stays marked for the vault to forget while a broker ends what it began to tidy up before that', async (t) => {
+      const { id: device } = (await newSetDevice(broker())).device;
+      const pool = openPool({ url: (broker().config.database as { url: string }).url, size: 1 });
+      t.after(() => pool.end());
+      const since = new Date(Date.now() - 3_000);
+      await inTransaction(pool, async (tx) => {
+        const mark = 'UPDATE device_secrets SET vault_untidy_since = $2 WHERE device = $1';
+        await rows(tx, 'mark-untidy', mark, [device, since]);
+        const seen = (await findUntidySecrets(tx, 1_000)).find((untidy) => untidy.device === device)!;
+        await retireSecret(tx, device, true);
+        await recordTidied(tx, seen);
+        const again = (await findUntidySecrets(tx, 1_000)).find((untidy) => untidy.device === device)!;
+        assert.ok(again.since > since);
+        await recordTidied(tx, again);
+        assert.ok((await findUntidySecrets(tx, 1_000)).every((untidy) => untidy.device !== device));
+      });
     });
   });
 

@@ -245,7 +245,7 @@ describe('what the clock and the devices ask for, many times a second, reads wha
     await reads(100, (tx) => demandAfter(tx, [{ device, generation: 4 }]));
     await reads(100, (tx) => isPrepared(tx, device, 5));
     await reads(100, (tx) => confirmGeneration(tx, device, 5));
-    await reads(100, (tx) => recordTidied(tx, device, 5, false));
+    await reads(100, (tx) => recordTidied(tx, { device, confirmed: 5, version: null, erased: false, since: at }));
     await reads(100, (tx) => retireSecret(tx, device, true));
   });
   test('forgetting', () => reads(1_000, (tx) => forgetExpired(tx)));
