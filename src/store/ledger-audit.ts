@@ -13,13 +13,20 @@ const named = 20;
 const longWait = 10;
 
 /**
- * Opens the ledger of a database for auditing. Reads only, and needs no more than the auditor's role; two connections
- * are used, one for entries and one for tiles, without a limit on how long a statement may take.
+ * Opens the ledger of a database for auditing. Reads only, and needs no more than the auditor's role; three connections
+ * are used, for entries, for tiles, and for what lies beside the tree, without a limit on how long a statement may take.
  */
 export async function openLedgerDatabase(url: string): Promise<LedgerSource> {
-  const entries = await connect(url);
+  const opened: Promise<Client>[] = [];
+  const open = (): Promise<Client> => {
+    const client = connect(url);
+    opened.push(client);
+    return client;
+  };
+  const close = async (): Promise<void> =>
+    void (await Promise.allSettled(opened.map(async (client) => (await client).end())));
   try {
-    const tiles = await connect(url);
+    const [entries, tiles] = await Promise.all([open(), open()]);
     const [forEntries, forTiles] = [inTurn(), inTurn()];
     const state = await tiles.query<{ checkpoint: string | null }>('SELECT checkpoint FROM ledger_state');
     return {
@@ -28,11 +35,11 @@ export async function openLedgerDatabase(url: string): Promise<LedgerSource> {
         readAhead(rangesBetween(from, to, batch), batchesAhead, (range) => forEntries(() => read(entries, range))),
       tile: tileReader((wanted) => forTiles(() => readTiles(tiles, wanted))),
       keys: () => forTiles(() => readKeys(tiles)),
-      leftovers: () => forTiles(() => findLeftovers(tiles)),
-      close: async () => void (await Promise.all([entries.end(), tiles.end()])),
+      leftovers: async () => findLeftovers(await open()),
+      close,
     };
   } catch (error) {
-    await entries.end();
+    await close();
     throw error;
   }
 }
@@ -63,13 +70,16 @@ async function connect(url: string): Promise<Client> {
 }
 
 async function read(client: Client, [from, to]: readonly [number, number]): Promise<(Uint8Array | null)[]> {
-  const rows = await copyOut(
+  const entries: (Uint8Array | null)[] = Array.from({ length: to - from }, () => null);
+  await copyOut(
     client,
     `SELECT e.position, a.bytes FROM ledger_entries e LEFT JOIN audit_events a ON a.id = e.event AND a.at = e.at
      WHERE e.position >= ${from} AND e.position < ${to}`,
+    (row) => {
+      const position = row.integer();
+      entries[position - from] = row.bytes();
+    },
   );
-  const entries: (Uint8Array | null)[] = Array.from({ length: to - from }, () => null);
-  for (const [position, bytes] of rows) entries[Number(position!.readBigInt64BE()) - from] = bytes!;
   return entries;
 }
 
@@ -121,18 +131,18 @@ async function readKeys(client: Client): Promise<ServedKeys> {
 
 /** Each answer is of one moment, so that what is just being written is not taken for something left over. */
 async function findLeftovers(client: Client): Promise<Leftovers> {
-  const unplaced = await client.query<{ id: string }>(
-    `SELECT a.id FROM audit_events a
-     WHERE NOT EXISTS (SELECT FROM ledger_entries e WHERE e.event = a.id AND e.at = a.at)
-       AND NOT EXISTS (SELECT FROM ledger_inbox i WHERE i.event = a.id AND i.at = a.at)
-     ORDER BY a.at, a.id LIMIT $1`,
-    [named],
+  const addsUp = await client.query<{ does: boolean }>(
+    `SELECT (SELECT count(*) FROM audit_events)
+         = (SELECT count(*) FROM ledger_entries) + (SELECT count(*) FROM ledger_inbox)
+       AND NOT EXISTS (SELECT FROM ledger_inbox i JOIN ledger_entries e ON e.event = i.event) AS does`,
   );
   const lost = await client.query<{ event: string }>(
     `SELECT i.event FROM ledger_inbox i LEFT JOIN audit_events a ON a.id = i.event AND a.at = i.at
      WHERE a.id IS NULL OR sha256('\\x00'::bytea || a.bytes) <> i.leaf ORDER BY i.seq LIMIT $1`,
     [named],
   );
+  // Otherwise an event without a place makes up for a place without its event, which is found where that place is.
+  const unplaced = addsUp.rows[0]!.does && lost.rows.length === 0 ? [] : await findUnplaced(client);
   const waiting = await client.query<{ waiting: number }>(
     `SELECT count(*)::integer AS waiting FROM ledger_inbox WHERE at < clock_timestamp() - make_interval(secs => $1)`,
     [longWait],
@@ -142,9 +152,20 @@ async function findLeftovers(client: Client): Promise<Leftovers> {
   );
   const position = beyond.rows[0]?.position ?? null;
   return {
-    unplaced: unplaced.rows.map(({ id }) => id),
+    unplaced,
     lost: lost.rows.map(({ event }) => event),
     waiting: waiting.rows[0]!.waiting,
     beyond: position === null ? null : Number(position),
   };
+}
+
+async function findUnplaced(client: Client): Promise<string[]> {
+  const { rows } = await client.query<{ id: string }>(
+    `SELECT a.id FROM audit_events a
+     WHERE NOT EXISTS (SELECT FROM ledger_entries e WHERE e.event = a.id AND e.at = a.at)
+       AND NOT EXISTS (SELECT FROM ledger_inbox i WHERE i.event = a.id AND i.at = a.at)
+     ORDER BY a.at, a.id LIMIT $1`,
+    [named],
+  );
+  return rows.map(({ id }) => id);
 }

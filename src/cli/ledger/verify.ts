@@ -1,4 +1,4 @@
-import { createAudit, Offence, type Audit, type Remarks } from '../../ledger/audit.ts';
+import { Offence, type Remarks } from '../../ledger/audit.ts';
 import type { LedgerSource, Leftovers } from '../../ledger/audit-source.ts';
 import { openCheckpoint, parseCheckpoint, type Checkpoint } from '../../ledger/checkpoint.ts';
 import { parseNote } from '../../ledger/note.ts';
@@ -7,7 +7,7 @@ import { noKeysServed, type ServedKeys } from '../../ledger/served-keys.ts';
 import { Malformed } from '../../ledger/verdict.ts';
 import type { VerifierKey } from '../../ledger/vkey.ts';
 import { Failure } from '../failure.ts';
-import { TreeCheck } from './check-tree.ts';
+import { EntriesCheck } from './check-entries.ts';
 import { followKeys, namedKeys, type KeyTrust, type VouchedHead } from './key-trust.ts';
 
 /** What is believed beforehand; everything else is computed. */
@@ -46,6 +46,9 @@ export async function verifyLedger(
   trust: Trust,
   progress: (done: number, total: number) => void,
 ): Promise<Verification> {
+  // Looked for meanwhile: it takes the database a while, and nothing here depends on it.
+  const beside = source.leftovers?.();
+  beside?.catch(() => undefined);
   let checkpoint: Checkpoint | null = null;
   let remarks: Remarks = { unknownTypes: 0, lateSessions: 0 };
   const findings: Finding[] = [];
@@ -64,7 +67,7 @@ export async function verifyLedger(
     if (!(error instanceof Offence)) throw error;
     findings.push({ index: error.index, reason: error.message });
   }
-  const leftovers = await source.leftovers?.();
+  const leftovers = await beside;
   if (leftovers) findings.push(...findingsOf(leftovers));
   return { checkpoint, findings, remarks: { ...remarks, waiting: leftovers?.waiting ?? 0 } };
 }
@@ -133,30 +136,28 @@ async function verifyTree(
   last: { at: string },
   progress: (done: number, total: number) => void,
 ): Promise<Remarks> {
-  const audit = createAudit();
-  const tree = new TreeCheck(source, checkpoint.size);
+  const check = new EntriesCheck(source, checkpoint.size);
   try {
-    await takeEntries(source, audit, tree, checkpoint.size, heads, last, progress);
-    await tree.finish();
-    tree.requireHead(checkpoint, 'the checkpoint');
+    await takeEntries(source, check, checkpoint.size, heads, last, progress);
+    await check.compareEdge();
+    check.requireHead(checkpoint, 'the checkpoint');
     const beyond = heads.find(({ size }) => size > checkpoint.size);
     if (beyond) {
       throw new Offence(checkpoint.size, `${beyond.what} is of ${beyond.size} entries, the ledger has no more`);
     }
-    return audit.finish();
+    return await check.finish();
   } catch (error) {
     if (!(error instanceof Offence)) throw error;
-    throw await tree.earliest(error);
+    throw await check.earliest(error);
   } finally {
-    await tree.close();
+    await check.close();
   }
 }
 
 /** @param heads in the order of their sizes. @param last is told when the last entry was written. */
 async function takeEntries(
   source: LedgerSource,
-  audit: Audit,
-  tree: TreeCheck,
+  check: EntriesCheck,
   size: number,
   heads: readonly VouchedHead[],
   last: { at: string },
@@ -164,39 +165,29 @@ async function takeEntries(
 ): Promise<void> {
   const waiting = heads.filter((head) => head.size <= size);
   const requireHeads = async (): Promise<void> => {
-    while (waiting[0]?.size === audit.size) {
-      await tree.settle();
-      tree.requireHead(waiting[0], waiting.shift()!.what);
+    while (waiting[0]?.size === check.size) {
+      await check.settle();
+      check.requireHead(waiting[0], waiting.shift()!.what);
     }
   };
   await requireHeads();
   for await (const batch of source.entries(0, size)) {
     for (let at = 0; at < batch.length;) {
-      const end = waiting[0] ? Math.min(batch.length, at + waiting[0].size - audit.size) : batch.length;
-      await takeBatch(audit, tree, batch.slice(at, end));
+      const end = waiting[0] ? Math.min(batch.length, at + waiting[0].size - check.size) : batch.length;
+      await takeBatch(check, batch.slice(at, end));
       await requireHeads();
       at = end;
     }
-    if (audit.size === size) last.at = readAt(batch.at(-1)!);
-    progress(audit.size, size);
+    if (check.size === size) last.at = readAt(batch.at(-1)!);
+    progress(check.size, size);
   }
-  if (audit.size < size) throw new Offence(audit.size, 'the entry is gone');
+  if (check.size < size) throw new Offence(check.size, 'the entry is gone');
 }
 
-/** The tree gets every entry before the first that does not hold. @throws Offence. */
-async function takeBatch(audit: Audit, tree: TreeCheck, batch: readonly (Uint8Array | null)[]): Promise<void> {
-  const held: Uint8Array[] = [];
-  try {
-    for (const bytes of batch) {
-      audit.entry(bytes);
-      held.push(bytes!);
-    }
-  } catch (error) {
-    // What the tree has to say is asked for by whoever looks for the earliest offence.
-    tree.append(held).catch(() => undefined);
-    throw error;
-  }
-  await tree.append(held);
+async function takeBatch(check: EntriesCheck, batch: readonly (Uint8Array | null)[]): Promise<void> {
+  const gone = batch.indexOf(null);
+  await check.take((gone < 0 ? batch : batch.slice(0, gone)) as readonly Uint8Array[]);
+  if (gone >= 0) throw new Offence(check.size, 'the entry is gone');
 }
 
 function readAt(bytes: Uint8Array): string {

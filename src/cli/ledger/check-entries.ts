@@ -1,0 +1,137 @@
+import { AuditedTree, firstDifference, type MadeTile } from '../../ledger/audit-tree.ts';
+import { Offence, type Remarks } from '../../ledger/audit.ts';
+import type { LedgerSource } from '../../ledger/audit-source.ts';
+import { requireCanonical } from '../../ledger/canonical-check.ts';
+import { isPlainlyCanonical } from '../../ledger/canonical-scan.ts';
+import { hashLength, sameHash } from '../../ledger/merkle.ts';
+import { Malformed } from '../../ledger/verdict.ts';
+import { startAudit, type Auditing } from './auditing.ts';
+
+/** The size and root that something says of the ledger. */
+interface TreeHead {
+  readonly size: number;
+  readonly root: Uint8Array;
+}
+
+/**
+ * Checks a ledger's entries: that each is canonical, that the tree over them has the tiles and the heads that are served,
+ * and, in a thread of its own where there are many, what they hold. What one batch comes to is known while the next is
+ * looked at, so the entries that were taken may be more than those before the first offence.
+ */
+export class EntriesCheck {
+  readonly #source: LedgerSource;
+  readonly #audit: Auditing;
+  readonly #tree = new AuditedTree();
+  #size = 0;
+  /** Entries before this are those that some known head speaks of. */
+  #vouched = 0;
+  /** What all until now come to. */
+  #looking: Promise<Offence | null> = Promise.resolve(null);
+
+  /** @param size how many entries there will be. */
+  constructor(source: LedgerSource, size: number) {
+    this.#source = source;
+    this.#audit = startAudit(size);
+  }
+
+  /** How many entries were taken so far. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Takes the next entries. @throws Offence of those before them, or whatever the source throws. */
+  async take(entries: readonly Uint8Array[]): Promise<void> {
+    const [before, first] = [this.#looking, this.#size];
+    const audited = this.#audit.take(entries);
+    this.#tree.append(entries);
+    this.#size += entries.length;
+    const misshapen = firstMisshapen(entries, first);
+    const different = this.#compare(this.#tree.takeTiles());
+    this.#looking = Promise.all([before, audited, different]).then((found) => earliestOf([misshapen, ...found]));
+    this.#looking.catch(() => undefined);
+    await throwAny(before);
+  }
+
+  /** Waits until all that was taken is looked at. @throws Offence. */
+  async settle(): Promise<void> {
+    await throwAny(this.#looking);
+  }
+
+  /** After the last entry: compares what is left too. @throws Offence. */
+  async compareEdge(): Promise<void> {
+    await this.settle();
+    await throwAny(this.#compare(this.#tree.edgeTiles()));
+  }
+
+  /** Holds the tree as it is now against what is said of it. @throws Offence naming the first entry in doubt. */
+  requireHead({ size, root }: TreeHead, what: string): void {
+    if (size !== this.#size) {
+      throw new Offence(this.#size, `${what} is of ${size} entries, and here are ${this.#size}`);
+    }
+    if (!sameHash(this.#tree.root(), root)) {
+      const reason = `${what} has another root than these entries: from here on none is vouched for`;
+      throw new Offence(this.#vouched, reason, false);
+    }
+    this.#vouched = size;
+  }
+
+  /** Ends the check. @throws Offence when something stayed open that should not. */
+  finish(): Promise<Remarks> {
+    return this.#audit.finish();
+  }
+
+  /** What was found may have an earlier cause, such as an entry whose hash is not that of its tile. */
+  async earliest(found: Offence): Promise<Offence> {
+    return earliestOf([await this.#looking, found, await this.#compare(this.#tree.edgeTiles())])!;
+  }
+
+  async close(): Promise<void> {
+    await this.#audit.close();
+  }
+
+  /** @returns the first entry that a tile that is served does not cover. */
+  async #compare(tiles: readonly MadeTile[]): Promise<Offence | null> {
+    return earliestOf(await Promise.all(tiles.map((tile) => this.#compareTile(tile))));
+  }
+
+  async #compareTile(tile: MadeTile): Promise<Offence | null> {
+    if (!this.#source.tile) return null;
+    const served = await this.#source.tile(tile.level, tile.index, tile.hashes.length / hashLength);
+    const index = firstDifference(tile, served);
+    if (index === null) return null;
+    const name = `tile ${tile.level}/${tile.index}`;
+    if (served === null) return new Offence(index, `the ${name} is gone`);
+    if (tile.level === 0) return new Offence(index, `the entry is not the one whose hash is in ${name}`);
+    return new Offence(index, `the entries from here on do not make ${name}`, false);
+  }
+}
+
+/** The first of the entries that is not canonical, as an offence. @param first the index of the first entry. */
+function firstMisshapen(entries: readonly Uint8Array[], first: number): Offence | null {
+  for (const [place, bytes] of entries.entries()) {
+    if (isPlainlyCanonical(bytes)) continue;
+    try {
+      requireCanonical(bytes);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      return new Offence(first + place, `the entry ${error.message}`);
+    }
+  }
+  return null;
+}
+
+async function throwAny(looking: Promise<Offence | null>): Promise<void> {
+  const offence = await looking;
+  if (offence) throw offence;
+}
+
+/** The one that comes first; one that names its entry goes before one that only has it in doubt. */
+function earliestOf(offences: readonly (Offence | null)[]): Offence | null {
+  return offences.filter((offence) => offence !== null).reduce<Offence | null>(earlier, null);
+}
+
+function earlier(a: Offence | null, b: Offence): Offence {
+  if (!a) return b;
+  if (a.exact !== b.exact) return a.exact ? a : b;
+  return b.index < a.index ? b : a;
+}
