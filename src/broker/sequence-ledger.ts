@@ -109,5 +109,5 @@ function checkLeaves(tx: Tx, first: number, waiting: readonly Waiting[]): Buffer
   return leaves;
 }
 
-/** Persons, devices, grants, requests and sessions, as JSON strings. */
-const subjectPattern = /"(?:per|dev|grt|req|ses)_[0-9a-z]{26}"/g;
+/** Tenants, persons, devices, grants, requests and sessions, as JSON strings. */
+const subjectPattern = /"(?:ten|per|dev|grt|req|ses)_[0-9a-z]{26}"/g;
