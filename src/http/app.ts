@@ -1,5 +1,4 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
-import helmet from 'helmet';
 import { randomUUID } from 'node:crypto';
 import { LatchkeyError } from '../domain/errors.ts';
 import type { Caller } from '../broker/context.ts';
@@ -14,6 +13,7 @@ import { idempotencyOf } from './idempotency.ts';
 import { createRateLimiter, networkOf, type Limiter } from './rate-limit.ts';
 import type { Call, Route } from './route.ts';
 import { apiRoutes } from './routes/index.ts';
+import { securityHeaders } from './security-headers.ts';
 import { checker } from './validate.ts';
 
 /** Makes the API. Every route is checked, authenticated, limited and answered here, in this order, and nowhere else. */
@@ -23,12 +23,8 @@ export function createApp(context: HttpContext): Express {
   // One path for each thing: `/V1/Grants/` is none.
   app.enable('case sensitive routing').enable('strict routing');
   app.set('trust proxy', context.trustedProxies.length > 0 ? [...context.trustedProxies] : false);
-  app.use(
-    helmet({
-      contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }, useDefaults: false },
-    }),
-  );
   app.use((request, response, next) => {
+    response.setHeaders(securityHeaders);
     const given = request.headers['x-request-id'];
     const id = typeof given === 'string' && /^[\w.-]{8,64}$/.test(given) ? given : randomUUID();
     response.set({ 'X-Request-Id': id, 'Cache-Control': 'no-store' });
