@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import type { Io, ServerCommand } from './cli/main.ts';
 import type { Config } from './config.ts';
+import { holdYoungHeap } from './memory.ts';
 
 const exitCodes = { done: 0, failed: 1, usage: 2 } as const;
 
@@ -49,8 +50,7 @@ async function withConfigFile(file: string, work: (config: Config) => Promise<nu
 }
 
 async function serve(argv: readonly string[]): Promise<number> {
-  // Loading makes garbage, for which the heap would grow by 30 MB that it then keeps: it may grow once there are calls.
-  setFlagsFromString('--semi-space-growth-factor=1');
+  const letYoungHeapGrow = holdYoungHeap();
   // Each task that compiles the policy engine keeps some 10 MB of its own, and one is enough.
   setFlagsFromString('--wasm-num-compilation-tasks=1');
   return withConfig('serve', argv, async (config) => {
@@ -63,7 +63,7 @@ async function serve(argv: readonly string[]): Promise<number> {
     try {
       const broker = await startBroker(config, log);
       log.info({ url: broker.url, publicUrl: config.publicUrl, region: config.region }, 'ready');
-      setFlagsFromString('--semi-space-growth-factor=2');
+      letYoungHeapGrow();
       // Written now rather than at the end, which may be a kill.
       flushCompileCache();
       log.info({ signal: await stopped }, 'stopping');
