@@ -78,7 +78,7 @@ async function runSize(stage: Stage, postgres: EmbeddedPostgres, size: number, w
     measures.push(seconds('from nothing to all connected', cold));
     measures.push(...(await measureIdle(stage, size, empty)));
     measures.push(...(await measureRevoking(stage, fleet)));
-    if (whole && brokers.length > 1) measures.push(...(await measureMoving(stage, fleet)));
+    if (brokers.length > 1) measures.push(...(await measureMoving(stage, fleet)));
     measures.push(...(await measureRestart(stage, fleet, size)));
     if (whole) measures.push(...(await measureCutOff(stage, fleet)));
     return named(measures);

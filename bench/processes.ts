@@ -12,7 +12,7 @@ export function residentMegabytes(pid: number): number {
 const ticks = 100;
 
 /**
- * Seconds of processor that a process has used so far, and those that all processes below it have; null where `/proc`
+ * Seconds of processor that a process has used so far, and those that all processes below it have, or had; null where `/proc`
  * does not tell.
  */
 export function processorSeconds(pid: number): { readonly own: number; readonly below: number } | null {
@@ -27,8 +27,10 @@ export function processorSeconds(pid: number): { readonly own: number; readonly 
     const parent = parents.get(child);
     return parent !== undefined && parent > 1 && (parent === pid || isBelow(parent));
   };
+  const own = used(pid, false);
   const below = [...parents.keys()].filter(isBelow).map((child) => used(child, true));
-  return { own: used(pid, false), below: below.reduce((sum, seconds) => sum + seconds, 0) };
+  // Those that have ended count on: their time is what this process has of theirs.
+  return { own, below: below.reduce((sum, seconds) => sum + seconds, used(pid, true) - own) };
 }
 
 /**

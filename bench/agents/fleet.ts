@@ -17,17 +17,24 @@ export interface RunningFleet {
 const agentsEach = 2_500;
 const patience = 120_000;
 
-/** Starts the agents, some thousands in a process; resolves once all have begun to connect. */
-export async function startFleet(fleet: Fleet, addresses: readonly string[]): Promise<RunningFleet> {
+/** Starts the agents, those with a door in a process of their own, the others some thousands in each; resolves once all have begun to connect. */
+export async function startFleet(fleet: Omit<Fleet, 'isCrowd'>, addresses: readonly string[]): Promise<RunningFleet> {
   const size = fleet.devices.length;
-  const count = Math.max(2, Math.ceil(size / agentsEach));
-  const workers = Array.from({ length: count }, () => fork(fileURLToPath(new URL('worker.ts', import.meta.url))));
+  const measured = fleet.devices.filter(({ hasDoor }) => hasDoor);
+  const crowd = fleet.devices.filter(({ hasDoor }) => !hasDoor);
+  const count = Math.ceil(crowd.length / agentsEach);
+  const parts: Fleet[] = [
+    { ...fleet, devices: measured, isCrowd: false },
+    ...Array.from({ length: count }, (_, place) => ({
+      ...fleet,
+      devices: crowd.filter((_, index) => index % count === place),
+      isCrowd: true,
+    })),
+  ];
+  const workers = parts.map(() => fork(fileURLToPath(new URL('worker.ts', import.meta.url))));
   const ask = async (order: Order): Promise<Look> => sum(await Promise.all(workers.map((each) => askOne(each, order))));
   await Promise.all(
-    workers.map((worker, place) => {
-      const devices = fleet.devices.filter((_, index) => index % count === place);
-      return askOne(worker, { order: 'start', fleet: { ...fleet, devices }, addresses });
-    }),
+    workers.map((worker, place) => askOne(worker, { order: 'start', fleet: parts[place]!, addresses })),
   );
   const look = (forget = false) => ask({ order: 'look', forget });
   return {

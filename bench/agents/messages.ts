@@ -20,6 +20,8 @@ export interface Fleet {
   readonly tenant: TenantId;
   readonly ledgerKey: string;
   readonly devices: readonly FleetDevice[];
+  /** True for those of which nothing is measured but that they are there. */
+  readonly isCrowd: boolean;
 }
 
 /** What it answers to each order. */

@@ -1,4 +1,5 @@
 import dns from 'node:dns';
+import { constants, setPriority } from 'node:os';
 import {
   createBrokerKeys,
   createLiveGrants,
@@ -55,6 +56,8 @@ function answer(): void {
 
 /** All at once, as after an outage; resolves when every door is open, whether or not a list has come. */
 async function start(fleet: Fleet): Promise<void> {
+  // Each would be on a machine of its own: what a crowd of them does takes nothing from the broker, nor from those measured.
+  if (fleet.isCrowd) setPriority(constants.priority.PRIORITY_LOW);
   for (const device of fleet.devices) await startAgent(fleet, device);
 }
 

@@ -4,7 +4,6 @@ const always = {
   unix_socket_directories: '',
   password_encryption: 'scram-sha-256',
   max_connections: '300',
-  shared_buffers: '128MB',
   jit: 'off',
   timezone: 'UTC',
   log_timezone: 'UTC',
@@ -14,8 +13,14 @@ const always = {
   log_checkpoints: 'off',
 } as const;
 
-/** Nothing here trades what was committed for speed: checkpoints come less often, so a recovery takes a little longer. */
+/**
+ * Nothing here trades what was committed for speed: checkpoints come less often, so a recovery takes a little longer.
+ * Segments of the log are used again from the start, since a new one takes tens of milliseconds to make. Memory is taken as
+ * it comes to be needed.
+ */
 const durable = {
+  shared_buffers: '512MB',
+  min_wal_size: '512MB',
   wal_compression: 'pglz',
   max_wal_size: '2GB',
   checkpoint_timeout: '15min',
@@ -24,6 +29,7 @@ const durable = {
 
 /** What a test database may lose: everything, as long as nobody waits for a disk. */
 const disposable = {
+  shared_buffers: '128MB',
   fsync: 'off',
   synchronous_commit: 'off',
   full_page_writes: 'off',
