@@ -1,8 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { calculateJwkThumbprint } from 'jose';
 import { machineClocks, mark } from '../src/agent/elapsed.ts';
 import {
@@ -28,6 +26,7 @@ import { othersMeasure, type Measure, type Report } from './report.ts';
 import { scratchDirectory } from './scratch.ts';
 import { bareCheckpoint, bareSignature, verifyBare, type BareSignature } from './signatures.ts';
 import { median, range } from './statistics.ts';
+import { sweep } from './sweep.ts';
 
 const doorUrl = 'https://127.0.0.1:8443/sessions';
 const issuer = 'http://127.0.0.1:7400';
@@ -35,9 +34,6 @@ const issuer = 'http://127.0.0.1:7400';
 type Signers = { readonly credential: Signer; readonly statement: Signer };
 
 const batch = 250;
-
-setFlagsFromString('--expose-gc');
-const sweep = runInNewContext('gc') as () => void;
 
 /**
  * The agent's whole verification of a call at the door, against nothing but the three signatures in it, over the same

@@ -52,7 +52,7 @@ export async function placeWaiting(tx: Tx, first: number, limit: number): Promis
     tx,
     'place-waiting',
     `WITH taken AS (
-       DELETE FROM ledger_inbox WHERE seq IN (SELECT seq FROM ledger_inbox ORDER BY seq LIMIT $2)
+       DELETE FROM ledger_inbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM ledger_inbox ORDER BY seq LIMIT $2))
        RETURNING seq, event, at, leaf
      ), placed AS (
        INSERT INTO ledger_entries (position, event, at)
