@@ -152,30 +152,28 @@ async function replay(argv: readonly string[]): Promise<number> {
 
 async function acceptRollback(argv: readonly string[]): Promise<number> {
   return withConfig('ledger accept-rollback', argv, async (config) => {
-    if (!('url' in config.database)) {
-      console.error('an embedded database is not rolled back: `/database/url` is missing');
-      return exitCodes.usage;
-    }
     const { acceptRollback: accept } = await import('./broker/accept-rollback.ts');
     const { loadSealer } = await import('./credentials/seal.ts');
     const { openVault } = await import('./credentials/open-vault.ts');
     const { openPool } = await import('./store/pool.ts');
-    const pool = openPool({ url: config.database.url, size: 2 });
-    const vault = await openVault(config.secrets);
     try {
-      const sealer = await loadSealer(vault);
-      const lost = await accept({ pool, region: config.region, sealer, ledger: { poke: () => {} } }, vault);
-      console.log(
-        lost
-          ? `accepted: ${lost.from} entries had been signed, and the ledger goes on from ${lost.to}`
-          : 'nothing to accept: the database has all that was signed',
-      );
-      return exitCodes.done;
+      const pool = openPool({ url: await urlOf(config), size: 2 });
+      const vault = await openVault(config.secrets);
+      try {
+        const sealer = await loadSealer(vault);
+        const lost = await accept({ pool, region: config.region, sealer, ledger: { poke: () => {} } }, vault);
+        console.log(
+          lost
+            ? `accepted: ${lost.from} entries had been signed, and the ledger goes on from ${lost.to}`
+            : 'nothing to accept: the database has all that was signed',
+        );
+        return exitCodes.done;
+      } finally {
+        await Promise.all([pool.end(), vault.close()]);
+      }
     } catch (error) {
       console.error(`latchkey: ${(error as Error).message}`);
       return exitCodes.failed;
-    } finally {
-      await pool.end();
     }
   });
 }

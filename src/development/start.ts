@@ -8,6 +8,8 @@ import { startWorld, type World } from './world.ts';
 /** `npm start`: the whole product on this machine, until Ctrl-C. */
 
 const directory = '.latchkey';
+/** Longer than anything takes that needs no help. */
+const patienceMilliseconds = 20_000;
 const colours = process.stdout.isTTY && !('NO_COLOR' in process.env);
 const bold = (text: string): string => (colours ? `\x1b[1m${text}\x1b[22m` : text);
 const dim = (text: string): string => (colours ? `\x1b[2m${text}\x1b[22m` : text);
@@ -22,11 +24,20 @@ async function main(): Promise<number> {
   mkdirSync(directory, { recursive: true });
   const log = createLog(createWriteStream(join(directory, 'log.jsonl'), { flags: 'a', mode: 0o600 }));
   let world: World;
+  let patience: NodeJS.Timeout | undefined;
+  const progress = (words: string): void => {
+    console.error(dim(`starting ${words} …`));
+    clearTimeout(patience);
+    const hint = `${words} takes long: ${directory}/log.jsonl says what is waited for`;
+    patience = setTimeout(() => console.error(hint), patienceMilliseconds);
+  };
   try {
-    world = await startWorld({ directory, log, progress: (words) => console.error(dim(`starting ${words} …`)) });
+    world = await startWorld({ directory, log, progress });
   } catch (error) {
     console.error(error instanceof StateInUse ? error.message : error);
     return 1;
+  } finally {
+    clearTimeout(patience);
   }
   console.log(welcome(world));
   await stopped;

@@ -91,15 +91,17 @@ test('a database that was rolled back opens no door until an operator accepts it
   assert.deepEqual([found.exitCode, found.answer.index], [1, Number(before.rows[0]!.size)]);
   assert.match(found.answer.reason, /pinned checkpoint is of/);
 
-  const file = join(dirname(secretsDirectory(broker.config)), 'config.json');
+  const directory = dirname(secretsDirectory(broker.config));
   const { publicUrl, listen, region, identityProviders, policies, secrets, ledger } = broker.config;
-  const database = { url: backupUrl };
-  await writeFile(
-    file,
-    JSON.stringify({ publicUrl, listen, region, database, identityProviders, policies, secrets, ledger }),
-  );
-  const run = promisify(execFile);
-  const accepted = await run(process.execPath, [main, 'ledger', 'accept-rollback', '--config', file]);
+  const accept = async (database: object) => {
+    const file = join(directory, 'config.json');
+    await writeFile(
+      file,
+      JSON.stringify({ publicUrl, listen, region, database, identityProviders, policies, secrets, ledger }),
+    );
+    return promisify(execFile)(process.execPath, [main, 'ledger', 'accept-rollback', '--config', file]);
+  };
+  const accepted = await accept({ url: backupUrl });
   assert.match(accepted.stdout, /^accepted: \d+ entries had been signed, and the ledger goes on from \d+/);
 
   // The broker that was waiting for this goes on by itself.
@@ -123,7 +125,10 @@ test('a database that was rolled back opens no door until an operator accepts it
   const whole = await verify('--database', auditor, '--key', restored.context.keys.ledger.vkey);
   assert.equal(whole.exitCode, 0, JSON.stringify(whole.answer));
 
-  const nothing = await run(process.execPath, [main, 'ledger', 'accept-rollback', '--config', file]);
+  // A broker with a PostgreSQL of its own leaves the URL where that is; one that was never started leaves none.
+  await assert.rejects(accept({ embedded: directory }), { code: 1, stderr: /start the broker first/ });
+  await writeFile(join(directory, 'urls.json'), JSON.stringify({ app: backupUrl }));
+  const nothing = await accept({ embedded: directory });
   assert.match(nothing.stdout, /^nothing to accept/);
   await sql.end();
 });
