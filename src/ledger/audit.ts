@@ -17,7 +17,7 @@ export interface Remarks {
 
 /**
  * Reads a ledger's entries, in order, and checks what they hold and the rules between them. That their bytes are canonical
- * is for others to see, meanwhile: it takes as long as the rest.
+ * is for others to see.
  */
 export interface Audit {
   /** How many entries were taken so far. */

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
-import { auditInThread, startAudit, type Auditing } from '../../src/cli/ledger/auditing.ts';
 import { EntriesCheck } from '../../src/cli/ledger/check-entries.ts';
 import { newId } from '../../src/domain/ids.ts';
 import { AuditedTree, firstDifference, type MadeTile } from '../../src/ledger/audit-tree.ts';
@@ -66,23 +65,21 @@ function sourceOf(all: readonly Buffer[], forged: number | null): LedgerSource {
 
 /** Takes all of the entries, and looks for what does not hold first. */
 async function check(all: readonly Buffer[], forged: number | null = null): Promise<Offence | null> {
-  const check = new EntriesCheck(sourceOf(all, forged), all.length);
+  const check = new EntriesCheck(sourceOf(all, forged));
   try {
     for (let at = 0; at < all.length; at += 300) await check.take(all.slice(at, at + 300));
     await check.compareEdge();
-    assert.equal((await check.finish()).unknownTypes, all.length);
+    assert.equal(check.finish().unknownTypes, all.length);
     return null;
   } catch (error) {
     assert.ok(error instanceof Offence, String(error));
     return await check.earliest(error);
-  } finally {
-    await check.close();
   }
 }
 
 test('entries that hold are held to be so, and so is their root', async () => {
   assert.equal(await check(entries), null);
-  const whole = new EntriesCheck(sourceOf(entries, null), entries.length);
+  const whole = new EntriesCheck(sourceOf(entries, null));
   await whole.take(entries);
   await whole.settle();
   const root = rootOfLeaves(entries.map(leafHash));
@@ -108,42 +105,4 @@ for (const place of [3, 299, 300, 599]) {
 
 test('what is canonical, though not at first sight, holds', async () => {
   assert.equal(await check(entries.with(7, eventOf({ name: 'Zoë', ratio: 0.5, text: 'a\n"b"' }))), null);
-});
-
-test('a thread finds in any batches what is found here', async () => {
-  const audits = [auditInThread(), startAudit(0)];
-  // Some lie in one piece, as a database sends them, with something between them; others are pieces of their own.
-  const inRow = Buffer.concat(entries.map((bytes) => Buffer.concat([Buffer.alloc(7), bytes])));
-  let at = 0;
-  const slices = entries.map(({ length }) => inRow.subarray((at += 7), (at += length)));
-  const batches = [
-    slices.slice(0, 10),
-    [],
-    entries.slice(10, 20),
-    slices.slice(20, 300).toReversed(),
-    [wrong],
-    [wrong],
-  ];
-  const [there, here] = await Promise.all(audits.map((audit) => found(audit, batches)));
-  assert.deepEqual(there, here);
-  assert.deepEqual(
-    here!.offences.map((offence) => offence?.index ?? null),
-    [null, null, null, null, 300, 300],
-  );
-  assert.deepEqual(here!.remarks, { unknownTypes: 300, lateSessions: 0 });
-  await Promise.all(audits.map((audit) => audit.close()));
-});
-
-/** All at once, as whoever does not wait for one answer before the next call. */
-async function found(audit: Auditing, batches: readonly (readonly Uint8Array[])[]) {
-  const offences = await Promise.all(batches.map((batch) => audit.take(batch)));
-  return { offences, remarks: await audit.finish() };
-}
-
-test('what a thread that has ended is asked for fails', async () => {
-  const audit = auditInThread();
-  const asked = audit.take(entries);
-  await audit.close();
-  await assert.rejects(asked, /the thread that audits has ended/);
-  await assert.rejects(audit.finish(), /the thread that audits has ended/);
 });

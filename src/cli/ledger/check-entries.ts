@@ -1,11 +1,10 @@
 import { AuditedTree, firstDifference, type MadeTile } from '../../ledger/audit-tree.ts';
-import { Offence, type Remarks } from '../../ledger/audit.ts';
+import { createAudit, Offence, type Audit, type Remarks } from '../../ledger/audit.ts';
 import type { LedgerSource } from '../../ledger/audit-source.ts';
 import { requireCanonical } from '../../ledger/canonical-check.ts';
 import { isPlainlyCanonical } from '../../ledger/canonical-scan.ts';
 import { hashLength, sameHash } from '../../ledger/merkle.ts';
 import { Malformed } from '../../ledger/verdict.ts';
-import { startAudit, type Auditing } from './auditing.ts';
 
 /** The size and root that something says of the ledger. */
 interface TreeHead {
@@ -14,13 +13,13 @@ interface TreeHead {
 }
 
 /**
- * Checks a ledger's entries: that each is canonical, that the tree over them has the tiles and the heads that are served,
- * and, in a thread of its own where there are many, what they hold. What one batch comes to is known while the next is
- * looked at, so the entries that were taken may be more than those before the first offence.
+ * Checks a ledger's entries: that each is canonical, what they hold, and that the tree over them has the tiles and the heads
+ * that are served. The tiles of one batch are compared while the next is looked at, so the entries that were taken may be
+ * more than those before the first offence.
  */
 export class EntriesCheck {
   readonly #source: LedgerSource;
-  readonly #audit: Auditing;
+  readonly #audit = createAudit();
   readonly #tree = new AuditedTree();
   #size = 0;
   /** Entries before this are those that some known head speaks of. */
@@ -28,10 +27,8 @@ export class EntriesCheck {
   /** What all until now come to. */
   #looking: Promise<Offence | null> = Promise.resolve(null);
 
-  /** @param size how many entries there will be. */
-  constructor(source: LedgerSource, size: number) {
+  constructor(source: LedgerSource) {
     this.#source = source;
-    this.#audit = startAudit(size);
   }
 
   /** How many entries were taken so far. */
@@ -42,12 +39,12 @@ export class EntriesCheck {
   /** Takes the next entries. @throws Offence of those before them, or whatever the source throws. */
   async take(entries: readonly Uint8Array[]): Promise<void> {
     const [before, first] = [this.#looking, this.#size];
-    const audited = this.#audit.take(entries);
     this.#tree.append(entries);
     this.#size += entries.length;
-    const misshapen = firstMisshapen(entries, first);
+    const offence = earliestOf([firstMisshapen(entries, first), firstBroken(this.#audit, entries)]);
     const different = this.#compare(this.#tree.takeTiles());
-    this.#looking = Promise.all([before, audited, different]).then((found) => earliestOf([misshapen, ...found]));
+    // What an audit says after its first offence is no news.
+    this.#looking = Promise.all([before, different]).then(([past, found]) => earliestOf([past, offence, found]));
     this.#looking.catch(() => undefined);
     await throwAny(before);
   }
@@ -76,17 +73,13 @@ export class EntriesCheck {
   }
 
   /** Ends the check. @throws Offence when something stayed open that should not. */
-  finish(): Promise<Remarks> {
+  finish(): Remarks {
     return this.#audit.finish();
   }
 
   /** What was found may have an earlier cause, such as an entry whose hash is not that of its tile. */
   async earliest(found: Offence): Promise<Offence> {
     return earliestOf([await this.#looking, found, await this.#compare(this.#tree.edgeTiles())])!;
-  }
-
-  async close(): Promise<void> {
-    await this.#audit.close();
   }
 
   /** @returns the first entry that a tile that is served does not cover. */
@@ -118,6 +111,17 @@ function firstMisshapen(entries: readonly Uint8Array[], first: number): Offence 
     }
   }
   return null;
+}
+
+/** The first of the entries that breaks a rule. */
+function firstBroken(audit: Audit, entries: readonly Uint8Array[]): Offence | null {
+  try {
+    for (const bytes of entries) audit.entry(bytes);
+    return null;
+  } catch (error) {
+    if (error instanceof Offence) return error;
+    throw error;
+  }
 }
 
 async function throwAny(looking: Promise<Offence | null>): Promise<void> {

@@ -136,7 +136,7 @@ async function verifyTree(
   last: { at: string },
   progress: (done: number, total: number) => void,
 ): Promise<Remarks> {
-  const check = new EntriesCheck(source, checkpoint.size);
+  const check = new EntriesCheck(source);
   try {
     await takeEntries(source, check, checkpoint.size, heads, last, progress);
     await check.compareEdge();
@@ -145,12 +145,10 @@ async function verifyTree(
     if (beyond) {
       throw new Offence(checkpoint.size, `${beyond.what} is of ${beyond.size} entries, the ledger has no more`);
     }
-    return await check.finish();
+    return check.finish();
   } catch (error) {
     if (!(error instanceof Offence)) throw error;
     throw await check.earliest(error);
-  } finally {
-    await check.close();
   }
 }
 
