@@ -5,10 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import type { Io, ServerCommand } from './cli/main.ts';
 import type { Config } from './config.ts';
 import { holdYoungHeap } from './memory.ts';
-
-const exitCodes = { done: 0, failed: 1, usage: 2 } as const;
-
-const configUsage = (command: string): string => `usage: latchkey ${command} --config FILE`;
+import { configUsage, exitCodes, runAgent, runWitness, untilToldToStop } from './programs.ts';
 
 /** Runs `work` with the configuration that the arguments name. Exits 2 when it cannot be used (contract §1, §2). */
 async function withConfig(
@@ -57,9 +54,7 @@ async function serve(argv: readonly string[]): Promise<number> {
     const { createLog } = await import('./log.ts');
     const { startBroker } = await import('./serve.ts');
     const log = createLog(process.stdout);
-    const stopped = new Promise<string>((resolve) => {
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
-    });
+    const stopped = untilToldToStop();
     try {
       const broker = await startBroker(config, log);
       log.info({ url: broker.url, publicUrl: config.publicUrl, region: config.region }, 'ready');
@@ -200,104 +195,12 @@ async function urlOf({ database }: Config): Promise<string> {
   return (await import('./development/embedded-urls.ts')).embeddedUrl(database.embedded);
 }
 
-async function witness(argv: readonly string[]): Promise<number> {
-  const usage = 'usage: latchkey witness --config FILE [--vkey]';
-  let asked: { config?: string | undefined; vkey?: boolean | undefined; help?: boolean | undefined } = {};
-  try {
-    const options = { config: { type: 'string' }, vkey: { type: 'boolean' }, help: { type: 'boolean' } } as const;
-    asked = parseArgs({ args: [...argv], options }).values;
-  } catch (error) {
-    console.error(`latchkey: ${(error as Error).message}`);
-  }
-  if (asked.help || asked.config === undefined) {
-    console[asked.help ? 'log' : 'error'](usage);
-    return asked.help ? exitCodes.done : exitCodes.usage;
-  }
-  const { WitnessConfigError, readWitnessConfig } = await import('./witness/config.ts');
-  const { startWitness, witnessVkey } = await import('./witness/start.ts');
-  try {
-    const config = await readWitnessConfig(asked.config);
-    if (asked.vkey) {
-      console.log(await witnessVkey(config));
-      return exitCodes.done;
-    }
-    const { lockState } = await import('./development/state-lock.ts');
-    const { createLog } = await import('./log.ts');
-    const log = createLog(process.stdout);
-    const stopped = new Promise<string>((resolve) => {
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
-    });
-    // Two that share what they cosigned last could cosign two histories.
-    const lock = lockState(config.state);
-    const running = await startWitness(config, log);
-    log.info({ url: running.url, vkey: running.vkey }, 'ready');
-    log.info({ signal: await stopped }, 'stopping');
-    await running.stop();
-    lock.release();
-    return exitCodes.done;
-  } catch (error) {
-    console.error(error instanceof WitnessConfigError ? error.message : `latchkey: ${(error as Error).message}`);
-    return error instanceof WitnessConfigError ? exitCodes.usage : exitCodes.failed;
-  }
-}
-
-const takenOut =
-  'latchkey: the device is no longer enrolled; run `latchkey agent unenrol`, and enrol it with a new code';
-
-async function agent(argv: readonly string[]): Promise<number> {
-  const isUnenrolling = argv[0] === 'unenrol';
-  const usage = `${configUsage('agent')}\n       latchkey agent unenrol --config FILE [--erase]`;
-  let asked: { config?: string | undefined; help?: boolean | undefined; erase?: boolean | undefined } = {};
-  try {
-    const options = { config: { type: 'string' }, help: { type: 'boolean' }, erase: { type: 'boolean' } } as const;
-    asked = parseArgs({ args: argv.slice(isUnenrolling ? 1 : 0), options }).values;
-    if (asked.erase && !isUnenrolling) throw new Error('`--erase` belongs to `latchkey agent unenrol`');
-  } catch (error) {
-    console.error(`latchkey: ${(error as Error).message}`);
-    asked = {};
-  }
-  if (asked.help || asked.config === undefined) {
-    console[asked.help ? 'log' : 'error'](usage);
-    return asked.help ? exitCodes.done : exitCodes.usage;
-  }
-  const { AgentConfigError, readAgentConfig } = await import('./agent/program/config.ts');
-  const { isUnenrolled } = await import('./agent/broker-calls.ts');
-  const { runAgentProgram } = await import('./agent/program/run.ts');
-  const { lockState } = await import('./development/state-lock.ts');
-  const { createLog } = await import('./log.ts');
-  try {
-    const config = await readAgentConfig(asked.config);
-    if (isUnenrolling) {
-      const { unenrolProgram } = await import('./agent/program/unenrol.ts');
-      await unenrolProgram(config, { log: createLog(process.stderr), lock: lockState, erase: asked.erase === true });
-      console.log('the device is no longer enrolled, and its key is gone');
-      return exitCodes.done;
-    }
-    const stopping = new AbortController();
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopping.abort(signal));
-    const end = await runAgentProgram(config, {
-      log: createLog(process.stdout),
-      lock: lockState,
-      signal: stopping.signal,
-    });
-    // What still hangs, such as a call to a broker that does not answer, must not hold up the end.
-    if (end === 'unenrolled') console.error(takenOut);
-    return process.exit({ stopped: exitCodes.done, unenrolled: exitCodes.usage, hung: exitCodes.failed }[end]);
-  } catch (error) {
-    // Neither changes by starting again.
-    const isFinal = error instanceof AgentConfigError || isUnenrolled(error);
-    if (isUnenrolled(error)) console.error(takenOut);
-    else console.error(error instanceof AgentConfigError ? error.message : `latchkey: ${(error as Error).message}`);
-    return process.exit(isFinal ? exitCodes.usage : exitCodes.failed);
-  }
-}
-
 const serverCommands: readonly ServerCommand[] = [
   { name: 'serve', summary: 'run a broker', run: serve },
   { name: 'migrate', summary: 'bring the database’s schema up to date', run: migrateCommand },
-  { name: 'agent', summary: 'guard the door of this device', run: agent },
+  { name: 'agent', summary: 'guard the door of this device', run: runAgent },
   { name: 'policy', summary: 'check a policy bundle, or run its cases', run: policy },
-  { name: 'witness', summary: 'vouch for the checkpoints of somebody’s ledger', run: witness },
+  { name: 'witness', summary: 'vouch for the checkpoints of somebody’s ledger', run: runWitness },
   { name: 'keys', summary: 'show, rotate and replace the broker’s own keys', run: keys },
   { name: 'ledger', summary: 'verify, export and prove the ledger', run: ledger },
 ];

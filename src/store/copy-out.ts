@@ -1,14 +1,14 @@
 import type { ClientBase, Connection, Submittable } from 'pg';
 
 /**
- * The rows of a query by way of `COPY … TO STDOUT (FORMAT binary)`. Bulk data comes without the detour over hexadecimal text that ordinary
+ * The rows of a query by way of `COPY … TO STDOUT (FORMAT binary)`: each a list of its columns' bytes as PostgreSQL
+ * sends them, null where there is nothing. Bulk data comes without the detour over hexadecimal text that ordinary
  * answers take. The statement is sent as it is: it may hold no value that was not made here.
- * @param take is given each row, and reads all of its columns at once.
  */
-export async function copyOut(client: ClientBase, select: string, take: (row: CopiedRow) => void): Promise<void> {
+export async function copyOut(client: ClientBase, select: string): Promise<(Buffer | null)[][]> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   client.query(new CopyOut(`COPY (${select}) TO STDOUT (FORMAT binary)`, resolve, reject));
-  eachRow(await promise, take);
+  return rowsOf(await promise);
 }
 
 const firstRoom = 1_048_576;
@@ -39,7 +39,7 @@ class CopyOut implements Submittable {
       this.#bytes.copy(larger, 0, 0, this.#length);
       this.#bytes = larger;
     }
-    this.#bytes.set(chunk, this.#length);
+    chunk.copy(this.#bytes, this.#length);
     this.#length = length;
   }
 
@@ -58,45 +58,22 @@ class CopyOut implements Submittable {
 const signature = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1');
 const headerLength = signature.length + 8;
 
-/** The columns of a row, which are read one after another. */
-export class CopiedRow {
-  readonly #bytes: Buffer;
-  #at: number;
-
-  /** @param at where it begins. */
-  constructor(bytes: Buffer, at: number) {
-    this.#bytes = bytes;
-    this.#at = at;
-  }
-
-  /** Goes to the first column of the next row. @returns false when there is none. */
-  begin(): boolean {
-    const columns = this.#bytes.readInt16BE(this.#at);
-    this.#at += 2;
-    return columns >= 0;
-  }
-
-  /** The next column's bytes as PostgreSQL sends them; null where there is nothing. */
-  bytes(): Buffer | null {
-    const length = this.#bytes.readInt32BE(this.#at);
-    const begin = this.#at + 4;
-    this.#at = begin + Math.max(0, length);
-    return length < 0 ? null : this.#bytes.subarray(begin, this.#at);
-  }
-
-  /** The next column, a `bigint` that is not null and is as small as positions are. */
-  integer(): number {
-    if (this.#bytes.readInt32BE(this.#at) !== 8) throw new Error('the database sent no bigint');
-    const value = this.#bytes.readInt32BE(this.#at + 4) * 2 ** 32 + this.#bytes.readUInt32BE(this.#at + 8);
-    this.#at += 12;
-    return value;
-  }
-}
-
 /** Takes the bytes of a binary copy apart (PostgreSQL, "COPY", Binary Format). */
-function eachRow(bytes: Buffer, take: (row: CopiedRow) => void): void {
+function rowsOf(bytes: Buffer): (Buffer | null)[][] {
   if (bytes.compare(signature, 0, signature.length, 0, signature.length) !== 0)
     throw new Error('the database sent no binary copy');
-  const row = new CopiedRow(bytes, headerLength + bytes.readInt32BE(signature.length + 4));
-  while (row.begin()) take(row);
+  const rows: (Buffer | null)[][] = [];
+  let at = headerLength + bytes.readInt32BE(signature.length + 4);
+  for (let columns = bytes.readInt16BE(at); columns >= 0; columns = bytes.readInt16BE(at)) {
+    at += 2;
+    const row: (Buffer | null)[] = [];
+    for (let column = 0; column < columns; column++) {
+      const length = bytes.readInt32BE(at);
+      at += 4;
+      row.push(length < 0 ? null : bytes.subarray(at, at + length));
+      at += Math.max(0, length);
+    }
+    rows.push(row);
+  }
+  return rows;
 }
