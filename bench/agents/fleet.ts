@@ -17,7 +17,10 @@ export interface RunningFleet {
 const agentsEach = 2_500;
 const patience = 120_000;
 
-/** Starts the agents, those with a door in a process of their own, the others some thousands in each; resolves once all have begun to connect. */
+/**
+ * Starts the agents, those with a door in a process of their own, the others some thousands in each; resolves once all
+ * have begun to connect.
+ */
 export async function startFleet(fleet: Omit<Fleet, 'isCrowd'>, addresses: readonly string[]): Promise<RunningFleet> {
   const size = fleet.devices.length;
   const measured = fleet.devices.filter(({ hasDoor }) => hasDoor);
