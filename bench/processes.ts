@@ -12,8 +12,8 @@ export function residentMegabytes(pid: number): number {
 const ticks = 100;
 
 /**
- * Seconds of processor that a process has used so far, and those that all processes below it have, or had; null where `/proc`
- * does not tell.
+ * Seconds of processor that a process has used so far, and those that all processes below it have, or had; null where
+ * `/proc` does not tell.
  */
 export function processorSeconds(pid: number): { readonly own: number; readonly below: number } | null {
   if (!existsSync(`/proc/${pid}/stat`)) return null;

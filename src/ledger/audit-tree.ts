@@ -15,8 +15,12 @@ export class AuditedTree {
   readonly #tiles = new TileBuilder();
   #made: MadeTile[] = [];
 
-  append(entries: Iterable<Uint8Array>): void {
-    for (const bytes of entries) this.#range.append(leafHash(bytes), this.#grow);
+  get size(): number {
+    return this.#range.size;
+  }
+
+  append(bytes: Uint8Array): void {
+    this.#range.append(leafHash(bytes), this.#grow);
   }
 
   /** The tiles that were completed since the last call. */

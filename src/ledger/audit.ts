@@ -1,7 +1,7 @@
 import { Offence } from './audit/offence.ts';
 import { Rules } from './audit/rules.ts';
 import { shapeOf } from './audit/shapes.ts';
-import { parseObject } from './canonical-check.ts';
+import { parseCanonical } from './canonical-check.ts';
 import type { LedgerEvent } from './events.ts';
 import { Malformed } from './verdict.ts';
 
@@ -15,10 +15,7 @@ export interface Remarks {
   readonly lateSessions: number;
 }
 
-/**
- * Reads a ledger's entries, in order, and checks what they hold and the rules between them. That their bytes are canonical
- * is for others to see.
- */
+/** Reads a ledger's entries, in order, and checks their form, what they hold and the rules between them. */
 export interface Audit {
   /** How many entries were taken so far. */
   readonly size: number;
@@ -62,7 +59,7 @@ export function createAudit(): Audit {
 
 function readEvent(index: number, bytes: Uint8Array): Readonly<Record<string, unknown>> {
   try {
-    return parseObject(bytes);
+    return parseCanonical(bytes);
   } catch (error) {
     if (error instanceof Malformed) throw new Offence(index, `the entry ${error.message}`);
     throw error;

@@ -70,16 +70,13 @@ async function connect(url: string): Promise<Client> {
 }
 
 async function read(client: Client, [from, to]: readonly [number, number]): Promise<(Uint8Array | null)[]> {
-  const entries: (Uint8Array | null)[] = Array.from({ length: to - from }, () => null);
-  await copyOut(
+  const rows = await copyOut(
     client,
     `SELECT e.position, a.bytes FROM ledger_entries e LEFT JOIN audit_events a ON a.id = e.event AND a.at = e.at
      WHERE e.position >= ${from} AND e.position < ${to}`,
-    (row) => {
-      const position = row.integer();
-      entries[position - from] = row.bytes();
-    },
   );
+  const entries: (Uint8Array | null)[] = Array.from({ length: to - from }, () => null);
+  for (const [position, bytes] of rows) entries[Number(position!.readBigInt64BE()) - from] = bytes!;
   return entries;
 }
 
@@ -131,18 +128,18 @@ async function readKeys(client: Client): Promise<ServedKeys> {
 
 /** Each answer is of one moment, so that what is just being written is not taken for something left over. */
 async function findLeftovers(client: Client): Promise<Leftovers> {
-  const addsUp = await client.query<{ does: boolean }>(
-    `SELECT (SELECT count(*) FROM audit_events)
-         = (SELECT count(*) FROM ledger_entries) + (SELECT count(*) FROM ledger_inbox)
-       AND NOT EXISTS (SELECT FROM ledger_inbox i JOIN ledger_entries e ON e.event = i.event) AS does`,
+  const unplaced = await client.query<{ id: string }>(
+    `SELECT a.id FROM audit_events a
+     WHERE NOT EXISTS (SELECT FROM ledger_entries e WHERE e.event = a.id AND e.at = a.at)
+       AND NOT EXISTS (SELECT FROM ledger_inbox i WHERE i.event = a.id AND i.at = a.at)
+     ORDER BY a.at, a.id LIMIT $1`,
+    [named],
   );
   const lost = await client.query<{ event: string }>(
     `SELECT i.event FROM ledger_inbox i LEFT JOIN audit_events a ON a.id = i.event AND a.at = i.at
      WHERE a.id IS NULL OR sha256('\\x00'::bytea || a.bytes) <> i.leaf ORDER BY i.seq LIMIT $1`,
     [named],
   );
-  // Otherwise an event without a place makes up for a place without its event, which is found where that place is.
-  const unplaced = addsUp.rows[0]!.does && lost.rows.length === 0 ? [] : await findUnplaced(client);
   const waiting = await client.query<{ waiting: number }>(
     `SELECT count(*)::integer AS waiting FROM ledger_inbox WHERE at < clock_timestamp() - make_interval(secs => $1)`,
     [longWait],
@@ -152,20 +149,9 @@ async function findLeftovers(client: Client): Promise<Leftovers> {
   );
   const position = beyond.rows[0]?.position ?? null;
   return {
-    unplaced,
+    unplaced: unplaced.rows.map(({ id }) => id),
     lost: lost.rows.map(({ event }) => event),
     waiting: waiting.rows[0]!.waiting,
     beyond: position === null ? null : Number(position),
   };
-}
-
-async function findUnplaced(client: Client): Promise<string[]> {
-  const { rows } = await client.query<{ id: string }>(
-    `SELECT a.id FROM audit_events a
-     WHERE NOT EXISTS (SELECT FROM ledger_entries e WHERE e.event = a.id AND e.at = a.at)
-       AND NOT EXISTS (SELECT FROM ledger_inbox i WHERE i.event = a.id AND i.at = a.at)
-     ORDER BY a.at, a.id LIMIT $1`,
-    [named],
-  );
-  return rows.map(({ id }) => id);
 }

@@ -296,7 +296,11 @@ scenarios((broker) => {
         await recordTidied(tx, seen);
         const again = (await findUntidySecrets(tx, 1_000)).find((untidy) => untidy.device === device)!;
         assert.ok(again.since > since);
+        await rows(tx, 'confirm', 'UPDATE device_secrets SET wanted = 2, confirmed = 2 WHERE device = $1', [device]);
         await recordTidied(tx, again);
+        const last = (await findUntidySecrets(tx, 1_000)).find((untidy) => untidy.device === device)!;
+        assert.equal(last.confirmed, 2, 'what was confirmed meanwhile is tidied up after, too');
+        await recordTidied(tx, last);
         assert.ok((await findUntidySecrets(tx, 1_000)).every((untidy) => untidy.device !== device));
       });
     });

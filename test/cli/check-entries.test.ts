@@ -25,7 +25,7 @@ const wrong = eventOf({ at: 'noon' });
 test('a tree that is computed anew has the tiles and the root of its entries', () => {
   const tree = new AuditedTree();
   const hashes = entries.slice(0, 300).map(leafHash);
-  tree.append(entries.slice(0, 300));
+  for (const bytes of entries.slice(0, 300)) tree.append(bytes);
   const [full, ...more] = tree.takeTiles();
   assert.deepEqual(full!.hashes, Buffer.concat(hashes.slice(0, 256)));
   assert.deepEqual(more, []);
@@ -48,7 +48,7 @@ test('the first entry that a served tile does not cover is named', () => {
 /** The tiles of those entries, each served after a while; one hash of them is another's. */
 function sourceOf(all: readonly Buffer[], forged: number | null): LedgerSource {
   const tree = new AuditedTree();
-  tree.append(all);
+  for (const bytes of all) tree.append(bytes);
   const tiles = [...tree.takeTiles(), ...tree.edgeTiles()];
   return {
     checkpoint: null,

@@ -1,10 +1,7 @@
 import { AuditedTree, firstDifference, type MadeTile } from '../../ledger/audit-tree.ts';
-import { createAudit, Offence, type Audit, type Remarks } from '../../ledger/audit.ts';
+import { createAudit, Offence, type Remarks } from '../../ledger/audit.ts';
 import type { LedgerSource } from '../../ledger/audit-source.ts';
-import { requireCanonical } from '../../ledger/canonical-check.ts';
-import { isPlainlyCanonical } from '../../ledger/canonical-scan.ts';
 import { hashLength, sameHash } from '../../ledger/merkle.ts';
-import { Malformed } from '../../ledger/verdict.ts';
 
 /** The size and root that something says of the ledger. */
 interface TreeHead {
@@ -13,15 +10,13 @@ interface TreeHead {
 }
 
 /**
- * Checks a ledger's entries: that each is canonical, what they hold, and that the tree over them has the tiles and the heads
- * that are served. The tiles of one batch are compared while the next is looked at, so the entries that were taken may be
- * more than those before the first offence.
+ * Checks a ledger's entries: each by itself and with those before it, and that the tree over them has the tiles and the heads
+ * that are served. The tiles of one batch are compared while the next is looked at.
  */
 export class EntriesCheck {
   readonly #source: LedgerSource;
   readonly #audit = createAudit();
   readonly #tree = new AuditedTree();
-  #size = 0;
   /** Entries before this are those that some known head speaks of. */
   #vouched = 0;
   /** What all until now come to. */
@@ -31,22 +26,36 @@ export class EntriesCheck {
     this.#source = source;
   }
 
-  /** How many entries were taken so far. */
+  /** How many entries hold so far. */
   get size(): number {
-    return this.#size;
+    return this.#tree.size;
   }
 
-  /** Takes the next entries. @throws Offence of those before them, or whatever the source throws. */
-  async take(entries: readonly Uint8Array[]): Promise<void> {
-    const [before, first] = [this.#looking, this.#size];
-    this.#tree.append(entries);
-    this.#size += entries.length;
-    const offence = earliestOf([firstMisshapen(entries, first), firstBroken(this.#audit, entries)]);
+  /**
+   * Takes the next entries, up to the first that does not hold; null stands for one that is gone.
+   * @throws Offence of these or of those before them, or whatever the source throws.
+   */
+  async take(entries: readonly (Uint8Array | null)[]): Promise<void> {
+    const before = this.#looking;
+    const offence = this.#hold(entries);
     const different = this.#compare(this.#tree.takeTiles());
-    // What an audit says after its first offence is no news.
     this.#looking = Promise.all([before, different]).then(([past, found]) => earliestOf([past, offence, found]));
     this.#looking.catch(() => undefined);
     await throwAny(before);
+    if (offence) throw offence;
+  }
+
+  #hold(entries: readonly (Uint8Array | null)[]): Offence | null {
+    try {
+      for (const bytes of entries) {
+        this.#audit.entry(bytes);
+        this.#tree.append(bytes!);
+      }
+      return null;
+    } catch (error) {
+      if (error instanceof Offence) return error;
+      throw error;
+    }
   }
 
   /** Waits until all that was taken is looked at. @throws Offence. */
@@ -62,8 +71,8 @@ export class EntriesCheck {
 
   /** Holds the tree as it is now against what is said of it. @throws Offence naming the first entry in doubt. */
   requireHead({ size, root }: TreeHead, what: string): void {
-    if (size !== this.#size) {
-      throw new Offence(this.#size, `${what} is of ${size} entries, and here are ${this.#size}`);
+    if (size !== this.size) {
+      throw new Offence(this.size, `${what} is of ${size} entries, and here are ${this.size}`);
     }
     if (!sameHash(this.#tree.root(), root)) {
       const reason = `${what} has another root than these entries: from here on none is vouched for`;
@@ -96,31 +105,6 @@ export class EntriesCheck {
     if (served === null) return new Offence(index, `the ${name} is gone`);
     if (tile.level === 0) return new Offence(index, `the entry is not the one whose hash is in ${name}`);
     return new Offence(index, `the entries from here on do not make ${name}`, false);
-  }
-}
-
-/** The first of the entries that is not canonical, as an offence. @param first the index of the first entry. */
-function firstMisshapen(entries: readonly Uint8Array[], first: number): Offence | null {
-  for (const [place, bytes] of entries.entries()) {
-    if (isPlainlyCanonical(bytes)) continue;
-    try {
-      requireCanonical(bytes);
-    } catch (error) {
-      if (!(error instanceof Malformed)) throw error;
-      return new Offence(first + place, `the entry ${error.message}`);
-    }
-  }
-  return null;
-}
-
-/** The first of the entries that breaks a rule. */
-function firstBroken(audit: Audit, entries: readonly Uint8Array[]): Offence | null {
-  try {
-    for (const bytes of entries) audit.entry(bytes);
-    return null;
-  } catch (error) {
-    if (error instanceof Offence) return error;
-    throw error;
   }
 }
 

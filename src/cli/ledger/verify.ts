@@ -172,7 +172,7 @@ async function takeEntries(
   for await (const batch of source.entries(0, size)) {
     for (let at = 0; at < batch.length;) {
       const end = waiting[0] ? Math.min(batch.length, at + waiting[0].size - check.size) : batch.length;
-      await takeBatch(check, batch.slice(at, end));
+      await check.take(batch.slice(at, end));
       await requireHeads();
       at = end;
     }
@@ -180,12 +180,6 @@ async function takeEntries(
     progress(check.size, size);
   }
   if (check.size < size) throw new Offence(check.size, 'the entry is gone');
-}
-
-async function takeBatch(check: EntriesCheck, batch: readonly (Uint8Array | null)[]): Promise<void> {
-  const gone = batch.indexOf(null);
-  await check.take((gone < 0 ? batch : batch.slice(0, gone)) as readonly Uint8Array[]);
-  if (gone >= 0) throw new Offence(check.size, 'the entry is gone');
 }
 
 function readAt(bytes: Uint8Array): string {
