@@ -10,6 +10,15 @@ interface LedgerLine {
   readonly actor: { readonly kind: string };
   readonly grant?: string;
   readonly request?: string;
+  readonly statement?: string;
+}
+
+/** Names and words of the story. The short one counts as a word alone: hashes and signatures hold it by chance. */
+const personal = /(?<![\w-])Ada(?![\w-])|Okafor|panel frozen|INC0012345/;
+
+/** What a device signed, in clear: in the event it is base64url. */
+function claimsIn({ statement }: LedgerLine): string[] {
+  return statement ? [Buffer.from(statement.split('.')[1] ?? '', 'base64url').toString('utf8')] : [];
 }
 
 /** Reads the events as the auditor's own role of the database, which can do nothing else. */
@@ -52,9 +61,9 @@ export async function showLedger(directory: string): Promise<void> {
       count(events, 'session.ended') === count(events, 'session.started'),
       'a session has not been confirmed ended',
     );
+    const found = personal.exec(events.flatMap((event) => [JSON.stringify(event), ...claimsIn(event)]).join('\n'));
+    expect(!found, `the ledger holds something personal: \`${found?.[0]}\``);
     console.log(`   ${events.length} events; no name, no reason, no key among them`);
-    const text = JSON.stringify(events);
-    expect(!/Ada|Okafor|panel frozen|INC0012345/.test(text), 'the ledger holds something personal');
   } finally {
     await client.end();
   }
