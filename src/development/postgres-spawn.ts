@@ -44,6 +44,16 @@ export async function spawnOnData(
 }
 
 /**
+ * What a statement has used stays with its process for the next one. As glibc does it by itself, it would go back to the
+ * system after each and be asked for again: a fifth of all that the server did.
+ */
+const keepMemory = {
+  MALLOC_TRIM_THRESHOLD_: String(64 * 1_048_576),
+  MALLOC_MMAP_THRESHOLD_: String(16 * 1_048_576),
+  MALLOC_TOP_PAD_: String(1_048_576),
+} as const;
+
+/**
  * Starts a program under the account, in a session of its own and without our environment: it gets no secret from it,
  * and no locale or time zone. Its output is not read.
  */
@@ -55,7 +65,7 @@ export function spawnAs(
 ): ChildProcess {
   return spawn(program, args, {
     cwd: '/',
-    env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
+    env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC', ...keepMemory },
     detached: true,
     stdio,
     ...(account && { uid: account.uid, gid: account.gid }),
