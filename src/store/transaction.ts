@@ -2,11 +2,16 @@ import type { Socket } from 'node:net';
 import type pg from 'pg';
 import { translateFailure, type Pool } from './pool.ts';
 
+export interface Statement extends pg.QueryConfig {
+  /** Outside its transaction it would change nothing: it need not wait until that is known to have begun. */
+  readonly harmlessAlone?: true;
+}
+
 /** A client inside a transaction. Only `inTransaction` makes one, so whoever holds one is in one. */
 export interface Tx {
-  query(statement: pg.QueryConfig): Promise<pg.QueryResult>;
+  query(statement: Statement): Promise<pg.QueryResult>;
   /** As `query`, but nobody waits for the answer: should it fail, the transaction does, at its commit at the latest. */
-  post(statement: pg.QueryConfig): void;
+  post(statement: Statement): void;
   readonly __transaction: true;
 }
 
@@ -18,7 +23,8 @@ export interface TransactionOptions {
   readonly dryRun?: boolean;
 }
 
-const mayTryAgain = new Set(['40001', '40P01']);
+const mayTryAgain: ReadonlySet<unknown> = new Set(['40001', '40P01']);
+const readOnly = '25006';
 const tries = 4;
 
 /**
@@ -36,8 +42,7 @@ export async function inTransaction<T>(
     try {
       return await runOnce(pool, work, options.dryRun ?? false);
     } catch (error) {
-      const code = (error as { code?: unknown } | null)?.code;
-      if (attempt < tries && typeof code === 'string' && mayTryAgain.has(code)) continue;
+      if (attempt < tries && mayTryAgain.has(codeOf(error))) continue;
       throw translateFailure(error);
     }
   }
@@ -60,11 +65,19 @@ async function runOnce<T>(pool: Pool, work: (tx: Tx) => Promise<T>, dryRun: bool
     await client.query('ROLLBACK').catch((failed: Error) => {
       broken = failed;
     });
-    throw statements.causeOf(error);
+    const cause = statements.causeOf(error);
+    // Nor one to a server that takes no changes any more: where its name leads now, there may be one that does.
+    if (codeOf(cause) === readOnly) broken = cause as Error;
+    throw cause;
   } finally {
     client.off('error', onError);
     client.release(broken);
   }
+}
+
+/** The SQLSTATE of what PostgreSQL reported. */
+function codeOf(error: unknown): unknown {
+  return (error as { code?: unknown } | null)?.code;
 }
 
 interface Statements {
@@ -91,7 +104,7 @@ function beginOn(client: pg.PoolClient): Statements {
   const query: Tx['query'] = (statement) => {
     // INVARIANT: nothing is written before the transaction is known to have begun: were `BEGIN` alone to fail, it would
     // stand by itself. What waits is followed by all that comes after it.
-    held ||= !begun && !/^\s*SELECT\b/.test(statement.text);
+    held ||= !begun && !statement.harmlessAlone && !/^\s*SELECT\b/.test(statement.text);
     const answer = begun || !held ? send(statement) : beginning.then(() => send(statement));
     answer.catch((error: unknown) => failures.push(error));
     return answer;

@@ -146,8 +146,6 @@ describe('the database', () => {
     way.mend();
     const reply = await ask();
     await broker.sql.query(`ALTER DATABASE ${name} RESET default_transaction_read_only`);
-    way.cut();
-    way.mend();
     assertUnavailable(reply);
     assert.equal(await counts(), before);
     await assertRecovers();
