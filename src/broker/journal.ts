@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import { isId, newId, type DeviceId, type GrantId, type PersonId, type TenantId } from '../domain/ids.ts';
+import { randomBytes } from '../domain/random.ts';
 import { canonicalJson, commit } from '../ledger/canonical.ts';
 import {
   eventOf,

@@ -1,4 +1,5 @@
-import { createCipheriv, createDecipheriv, createSecretKey, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, randomBytes as randomKey } from 'node:crypto';
+import { randomBytes } from '../domain/random.ts';
 import type { Vault } from './vault.ts';
 
 /** Keeps what must lie in the database for a while but may not be read there (AES-256-GCM). */
@@ -15,7 +16,7 @@ const tagLength = 16;
 /** Reads the sealing key from the vault, making it if there is none. */
 export async function loadSealer(vault: Vault): Promise<Sealer> {
   const name = 'answer-sealing-key';
-  const text = (await vault.get(name)) ?? (await vault.create(name, randomBytes(32).toString('base64url')));
+  const text = (await vault.get(name)) ?? (await vault.create(name, randomKey(32).toString('base64url')));
   const bytes = Buffer.from(text, 'base64url');
   if (bytes.length !== 32) throw new Error(`the secret \`${name}\` does not hold 32 bytes in base64url`);
   const key = createSecretKey(bytes);

@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto';
+import { randomBytes } from './random.ts';
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
 
@@ -42,7 +42,7 @@ const counters = 4_096;
  * @param milliseconds since the epoch; the only clock an id ever sees.
  */
 export function newId<K extends IdKind>(kind: K, milliseconds: number): Id<K> {
-  const bytes = sixteenRandomBytes();
+  const bytes = randomBytes(16);
   // Begins low, so that there is room to count; beyond it the order within the millisecond is lost, never uniqueness.
   const counter = last.milliseconds === milliseconds ? (last.counter + 1) % counters : bytes[7]!;
   last = { milliseconds, counter };
@@ -82,18 +82,6 @@ export function firstId<K extends IdKind>(kind: K, milliseconds: number): Id<K> 
   let text = '';
   for (let time = milliseconds; text.length < 10; time = Math.floor(time / 32)) text = alphabet[time % 32]! + text;
   return `${idPrefixes[kind]}_${text.padEnd(26, '0')}` as Id<K>;
-}
-
-/** Chance comes in larger pieces, since asking for it costs more than making an id of it. */
-const chance = new Uint8Array(16 * 256);
-let spent = chance.length;
-
-function sixteenRandomBytes(): Uint8Array {
-  if (spent === chance.length) {
-    randomFillSync(chance);
-    spent = 0;
-  }
-  return chance.slice(spent, (spent += 16));
 }
 
 /** 128 bits after two of zero, five to a letter. */
