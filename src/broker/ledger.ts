@@ -79,7 +79,7 @@ const gather = 4;
  * The shortest time from one batch to the next. A batch costs the database about as much as a decision does, however few
  * events are in it, so a busy ledger makes fewer and larger ones; a quiet one still signs at once.
  */
-const pace = 25;
+const pace = 40;
 /** Events of brokers that died before they could say so are found this often. */
 const lookEvery = 200;
 const longestWait = 5_000;
@@ -104,7 +104,7 @@ export function openLedger(options: {
   let closed = false;
   let complained: string | null = null;
   const stopping = (): boolean => closed;
-  let waiting = 0;
+  let [waiting, emptied] = [0, 0];
 
   /** Somebody has announced something. */
   const wake = (): void => {
@@ -147,7 +147,9 @@ export function openLedger(options: {
   /** @returns whether it was as large as may be, so that more may wait. */
   const makeBatch = async (): Promise<boolean> => {
     try {
-      const sequenced = await sequenceBatch(pool, signer, (state) => highWater.check(state), most);
+      // While the ledger waits for an operator, nothing is taken in vain.
+      const limit = highWater.behind() ? 0 : most;
+      const sequenced = await sequenceBatch(pool, signer, (state) => highWater.check(state), limit);
       complained = null;
       if (sequenced) {
         highWater.raise(sequenced);
@@ -156,13 +158,23 @@ export function openLedger(options: {
       }
       const full = sequenced?.added === most;
       if (sequenced) most = Math.min(batchSize, 2 * most);
-      waiting = full ? await countWaiting(pool, mostWaiting + 1) : 0;
+      if (full) {
+        countWhatWaits();
+      } else {
+        emptied += 1;
+        waiting = 0;
+      }
       return full;
     } catch (error) {
       most = Math.max(smallestBatch, Math.floor(most / 4));
       complain(error);
       return false;
     }
+  };
+  /** Meanwhile the next batch is made; when that one has taken all, the answer comes too late. */
+  const countWhatWaits = (): void => {
+    const before = emptied;
+    countWaiting(pool, mostWaiting + 1).then((count) => (waiting = before === emptied ? count : waiting), complain);
   };
   const complain = (error: unknown): void => {
     const message = error instanceof Error ? error.message : String(error);

@@ -42,10 +42,11 @@ export class LedgerDamaged extends Error {
 }
 
 /**
- * Events in one checkpoint, at the most: a batch takes a fraction of a second. A batch that fails is followed by smaller
- * ones: on a machine that has hardly any time for us, a large one would fail for its length again and again.
+ * Events in one checkpoint, at the most: while their places are given, the next ones are written, and larger batches make
+ * each side wait longer for the other than they save. A batch that fails is followed by smaller ones: on a machine that
+ * has hardly any time for us, a large one would fail for its length again and again.
  */
-export const batchSize = 2_000;
+export const batchSize = 512;
 export const smallestBatch = 50;
 
 /**
@@ -65,11 +66,10 @@ export function sequenceBatch(
   most = batchSize,
 ): Promise<Sequenced | null> {
   return inTransaction(pool, async (tx) => {
-    const state = await lockLedgerState(tx);
+    const [state, waiting] = await Promise.all([lockLedgerState(tx), placeWaiting(tx, most)]);
     if (!state) return null;
     check(state);
     const keys = signer.privateKeys();
-    const waiting = await placeWaiting(tx, state.size, most);
     // A key that has just been proved signs the tree as it is: whoever knows no other must not wait for the next event.
     if (waiting.length === 0 && isSignedByAll(state.checkpoint, keys)) return null;
     const range = CompactRange.from(state.size, state.edge);

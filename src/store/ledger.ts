@@ -42,26 +42,30 @@ export async function lockLedgerState(tx: Tx): Promise<LedgerState | null> {
 }
 
 /**
- * Takes the oldest events that wait out of the inbox and gives them the positions from `first` on, without a gap. An
- * event whose transaction commits later comes later: within what depends on one another, that is the order in which it
- * happened.
+ * Takes the oldest events that wait out of the inbox and gives them the positions that follow, without a gap. An event
+ * whose transaction commits later comes later: within what depends on one another, that is the order in which it
+ * happened. Takes none unless this very transaction has the ledger, so it may be sent along with the lock.
  * @returns the events in their order.
  */
-export async function placeWaiting(tx: Tx, first: number, limit: number): Promise<Waiting[]> {
-  return rows<Waiting>(
-    tx,
-    'place-waiting',
-    `WITH taken AS (
-       DELETE FROM ledger_inbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM ledger_inbox ORDER BY seq LIMIT $2))
+export async function placeWaiting(tx: Tx, limit: number): Promise<Waiting[]> {
+  const placed = await tx.query({
+    name: 'place-waiting',
+    text: `WITH mine AS (
+       SELECT size FROM ledger_state WHERE xmax = pg_current_xact_id_if_assigned()::xid
+     ), taken AS (
+       DELETE FROM ledger_inbox
+       WHERE ctid = ANY (ARRAY(SELECT i.ctid FROM ledger_inbox i, mine ORDER BY i.seq LIMIT $1))
        RETURNING seq, event, at, leaf
      ), placed AS (
        INSERT INTO ledger_entries (position, event, at)
-       SELECT $1 + row_number() OVER (ORDER BY seq) - 1, event, at FROM taken
+       SELECT (SELECT size FROM mine) + row_number() OVER (ORDER BY seq) - 1, event, at FROM taken
      )
      SELECT event, leaf, (SELECT bytes FROM audit_events a WHERE a.id = taken.event AND a.at = taken.at) AS bytes
      FROM taken ORDER BY seq`,
-    [first, limit],
-  );
+    values: [limit],
+    harmlessAlone: true,
+  });
+  return placed.rows as Waiting[];
 }
 
 /**

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { batchSize } from '../../src/broker/sequence-ledger.ts';
 import { eventOf } from '../../src/ledger/events.ts';
 import { appendEvents } from '../../src/store/events.ts';
-import { lockLedgerState } from '../../src/store/ledger.ts';
+import { lockLedgerState, placeWaiting } from '../../src/store/ledger.ts';
 import { openPool } from '../../src/store/pool.ts';
-import { inTransaction } from '../../src/store/transaction.ts';
+import { inTransaction, type Tx } from '../../src/store/transaction.ts';
 import { newTestBroker, type Reply, type TestBroker } from '../support/broker.ts';
 import { newEngineerKey, type EngineerKey } from '../support/engineer.ts';
 import { verify } from '../support/vandal.ts';
@@ -233,6 +233,32 @@ test('a sequencer that hangs with the ledger in its hands loses it within about 
   assert.ok((await settled()) < 2_000);
   await lost;
   await pool.end();
+});
+
+test('positions are given by the transaction that has the ledger, and by no other', async () => {
+  await settled();
+  const pool = openPool({ url: broker.database.appUrl, size: 1 });
+  const holder = await broker.sql.connect();
+  try {
+    await holder.query('BEGIN');
+    await holder.query('SELECT FROM ledger_state FOR UPDATE');
+    await rename('waits');
+    await inTransaction(pool, async (tx) => {
+      const [state, placed] = await Promise.all([lockLedgerState(tx), placeWaiting(tx, batchSize)]);
+      assert.equal(state, null);
+      assert.deepEqual(placed, []);
+    });
+    // A statement that stands alone, as it would if the `BEGIN` before it came to nothing.
+    const alone = { query: pool.query.bind(pool) } as unknown as Tx;
+    assert.deepEqual(await placeWaiting(alone, batchSize), []);
+    assert.equal((await broker.sql.query('SELECT FROM ledger_inbox')).rowCount, 1);
+    await holder.query('ROLLBACK');
+    assert.deepEqual(await placeWaiting(alone, batchSize), []);
+  } finally {
+    holder.release(true);
+    await pool.end();
+  }
+  await requireWhole();
 });
 
 const flip = 'UPDATE audit_events SET bytes = set_bit(bytes, 800, 1 - get_bit(bytes, 800)) WHERE id = $1';
