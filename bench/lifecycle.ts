@@ -1,12 +1,10 @@
-import { fork, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
 import { startTestIssuer } from '../test/support/issuer.ts';
 import { brokerConfig, freePort, startBrokerProcess } from './lifecycle/broker-process.ts';
-import type { FloorAnswer, FloorStart } from './lifecycle/floor.ts';
+import { startFloor, takeTurns } from './lifecycle/floor-process.ts';
 import { runClosed, runOpen, type Latencies } from './lifecycle/load.ts';
 import { processorSeconds, residentMegabytes, watchOthers } from './processes.ts';
 import { createSteps } from './lifecycle/steps.ts';
@@ -45,19 +43,23 @@ export async function benchLifecycle(options: BenchOptions): Promise<Report> {
     const steps = createSteps(publicUrl, world, keyIds);
     const databaseUrl = urlsOf(scratch.path).app;
     const floor = await startFloor({ config, databaseUrl, world, keyIds });
-    undo.push(() => floor.stop());
+    undo.push(
+      () => floor.stop(),
+      () => take.end(),
+    );
+    const take = takeTurns(broker, floor);
     progress(`a lifecycle is\n${floor.recorded.replaceAll(/^/gm, '    ')}`);
 
     progress('warming up');
-    await runClosed(publicUrl, steps, world, { concurrency, seconds: 2 * seconds });
-    await floor.run({ concurrency, seconds });
+    await take.broker(() => runClosed(publicUrl, steps, world, { concurrency, seconds: 2 * seconds }));
+    await take.floor(() => floor.run({ concurrency, seconds }));
     const others = watchOthers();
     const perRound: Round[] = [];
     for (let round = 1; round <= rounds; round++) {
       const used = [usage(broker.pid, floor.pid)];
-      const ofBroker = await runClosed(publicUrl, steps, world, { concurrency, seconds });
+      const ofBroker = await take.broker(() => runClosed(publicUrl, steps, world, { concurrency, seconds }));
       used.push(usage(broker.pid, floor.pid));
-      const ofFloor = await floor.run({ concurrency, seconds });
+      const ofFloor = await take.floor(() => floor.run({ concurrency, seconds }));
       used.push(usage(broker.pid, floor.pid));
       const processor = costs(used, ofBroker * seconds, ofFloor * seconds);
       perRound.push({ broker: ofBroker, floor: ofFloor, processor });
@@ -68,10 +70,10 @@ export async function benchLifecycle(options: BenchOptions): Promise<Report> {
     const slices: Latencies[] = [];
     const bare: Latencies[] = [];
     for (let round = 1; round <= rounds; round++) {
-      slices.push(await runOpen(publicUrl, steps, world, { perSecond, seconds }));
+      slices.push(await take.broker(() => runOpen(publicUrl, steps, world, { perSecond, seconds })));
       const [ask, decide] = [quantile(slices.at(-1)!.ask, 0.99), quantile(slices.at(-1)!.decide, 0.99)];
       progress(`round ${round}: p99 of ask ${ask.toFixed(1)} ms, of decide ${decide.toFixed(1)} ms`);
-      bare.push(await floor.runOpen({ perSecond, seconds }));
+      bare.push(await take.floor(() => floor.runOpen({ perSecond, seconds })));
     }
     return {
       benchmark: 'lifecycle',
@@ -234,53 +236,6 @@ async function measureStarts(
     { name: 'ready after start', value: median(ready), unit: 's', digits: 2, range: range(ready), bar: { atMost: 3 } },
     { name: 'memory, idle', value: median(memory), unit: 'MB', digits: 0, range: range(memory), bar: { atMost: 150 } },
   ];
-}
-
-interface Floor {
-  /** The statements of a lifecycle, by name. */
-  readonly recorded: string;
-  readonly pid: number;
-  /** @returns lifecycles a second. */
-  run(order: { readonly concurrency: number; readonly seconds: number }): Promise<number>;
-  runOpen(order: { readonly perSecond: number; readonly seconds: number }): Promise<Latencies>;
-  stop(): void;
-}
-
-async function startFloor(start: FloorStart): Promise<Floor> {
-  const child = fork(fileURLToPath(new URL('lifecycle/floor.ts', import.meta.url)));
-  child.send(start);
-  const first = await nextAnswer(child);
-  if (!('recorded' in first)) throw new Error('the floor has recorded nothing');
-  return {
-    recorded: first.recorded,
-    async run(order) {
-      child.send(order);
-      const answer = await nextAnswer(child);
-      if (!('perSecond' in answer)) throw new Error('the floor gave another answer');
-      return answer.perSecond;
-    },
-    async runOpen(order) {
-      child.send(order);
-      const answer = await nextAnswer(child);
-      if (!('latencies' in answer)) throw new Error('the floor gave another answer');
-      return answer.latencies;
-    },
-    pid: child.pid!,
-    stop: () => {
-      if (child.connected) child.disconnect();
-    },
-  };
-}
-
-function nextAnswer(child: ChildProcess): Promise<FloorAnswer> {
-  return new Promise((resolve, reject) => {
-    const ended = (code: number | null): void => reject(new Error(`the floor ended with ${code}`));
-    child.once('exit', ended);
-    child.once('message', (message) => {
-      child.off('exit', ended);
-      resolve(message as FloorAnswer);
-    });
-  });
 }
 
 function urlsOf(directory: string): Record<'admin' | 'app' | 'auditor', string> {

@@ -10,6 +10,7 @@ import {
   batchSize,
   LedgerDamaged,
   isSignedByAll,
+  largestBatch,
   sequenceBatch,
   smallestBatch,
   type LedgerSigner,
@@ -104,14 +105,13 @@ export function openLedger(options: {
   let closed = false;
   let complained: string | null = null;
   const stopping = (): boolean => closed;
-  let [waiting, emptied] = [0, 0];
+  let [waiting, emptied, own] = [0, 0, 0];
 
   /** Somebody has announced something. */
   const wake = (): void => {
     for (const waiter of waiters) waiter.wake(null);
     for (const listener of listeners) listener();
   };
-  let own = 0;
   /** This broker has made a batch: whoever waits for an event of it need not ask where it is. */
   const announce = ({ positions, size, checkpoint }: Sequenced): void => {
     own = size;
@@ -135,7 +135,7 @@ export function openLedger(options: {
     waiters.add(waiter);
     return { promise, stop: () => waiter.wake(null) };
   };
-  let most = batchSize;
+  let most = largestBatch;
   const run = async (): Promise<void> => {
     for (let full = true; full && !stopping();) {
       again = false;
@@ -148,7 +148,7 @@ export function openLedger(options: {
   const makeBatch = async (): Promise<boolean> => {
     try {
       // While the ledger waits for an operator, nothing is taken in vain.
-      const limit = highWater.behind() ? 0 : most;
+      const limit = highWater.behind() ? 0 : Math.min(most, waiting > largestBatch ? largestBatch : batchSize);
       const sequenced = await sequenceBatch(pool, signer, (state) => highWater.check(state), limit);
       complained = null;
       if (sequenced) {
@@ -156,8 +156,8 @@ export function openLedger(options: {
         announce(sequenced);
         witnesses.poke();
       }
-      const full = sequenced?.added === most;
-      if (sequenced) most = Math.min(batchSize, 2 * most);
+      const full = sequenced?.added === limit;
+      if (sequenced) most = Math.min(largestBatch, 2 * most);
       if (full) {
         countWhatWaits();
       } else {
@@ -166,7 +166,7 @@ export function openLedger(options: {
       }
       return full;
     } catch (error) {
-      most = Math.max(smallestBatch, Math.floor(most / 4));
+      most = Math.max(smallestBatch, Math.floor(Math.min(most, batchSize) / 4));
       complain(error);
       return false;
     }
