@@ -43,10 +43,7 @@ export async function benchLifecycle(options: BenchOptions): Promise<Report> {
     const steps = createSteps(publicUrl, world, keyIds);
     const databaseUrl = urlsOf(scratch.path).app;
     const floor = await startFloor({ config, databaseUrl, world, keyIds });
-    undo.push(
-      () => floor.stop(),
-      () => take.end(),
-    );
+    undo.push(() => floor.stop());
     const take = takeTurns(broker, floor);
     progress(`a lifecycle is\n${floor.recorded.replaceAll(/^/gm, '    ')}`);
 

@@ -22,6 +22,10 @@ export interface Floor {
 
 export async function startFloor(start: FloorStart): Promise<Floor> {
   const child = fork(fileURLToPath(new URL('floor.ts', import.meta.url)));
+  // Whatever becomes of the bench, it does not stay behind, standing still.
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.off('exit', kill));
   child.send(start);
   const first = await nextAnswer(child);
   if (!('recorded' in first)) throw new Error('the floor has recorded nothing');
@@ -62,7 +66,6 @@ function nextAnswer(child: ChildProcess): Promise<FloorAnswer> {
 export interface Turns {
   broker<T>(slice: () => Promise<T>): Promise<T>;
   floor<T>(slice: () => Promise<T>): Promise<T>;
-  end(): void;
 }
 
 /**
@@ -83,9 +86,5 @@ export function takeTurns(broker: BrokerProcess, floor: Floor): Turns {
   return {
     broker: (slice) => turn((signal) => floor.signal(signal), slice),
     floor: (slice) => turn((signal) => broker.signal(signal), slice),
-    end() {
-      broker.signal('SIGCONT');
-      floor.signal('SIGCONT');
-    },
   };
 }

@@ -65,7 +65,7 @@ export function sequenceBatch(
   pool: Pool,
   signer: LedgerSigner,
   check: (state: LedgerState) => void,
-  most = batchSize,
+  most: number,
 ): Promise<Sequenced | null> {
   return inTransaction(pool, async (tx) => {
     const [state, waiting] = await Promise.all([lockLedgerState(tx), placeWaiting(tx, most)]);

@@ -75,6 +75,11 @@ test('a database that was rolled back opens no door until an operator accepts it
   const live = await device.call('GET', '/v1/agent/live-grants');
   assert.notEqual(live.status, 200, 'no list is signed over a past that was lost');
 
+  // What a sequence has counted stays counted, whatever becomes of the transaction.
+  await sql.query(`CREATE SEQUENCE placed;
+    CREATE FUNCTION count_placed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+      $$ BEGIN PERFORM nextval('public.placed'); RETURN NEW; END $$;
+    CREATE TRIGGER counts BEFORE INSERT ON ledger_entries FOR EACH ROW EXECUTE FUNCTION count_placed()`);
   const before = await sql.query('SELECT size, checkpoint FROM ledger_state');
   assert.equal((await broker.call('chloe', 'POST', `/v1/grants/${grant.id}/revoke`, { reason: 'odd' })).status, 200);
   await new Promise((resolve) => setTimeout(resolve, 400));
@@ -85,6 +90,9 @@ test('a database that was rolled back opens no door until an operator accepts it
     before.rows,
     'nothing is signed',
   );
+  const { rows: placed } = await sql.query<{ is_called: boolean }>('SELECT is_called FROM placed');
+  assert.deepEqual(placed, [{ is_called: false }], 'nor is a place given again and again, to be taken back');
+  await sql.query('DROP TRIGGER counts ON ledger_entries; DROP FUNCTION count_placed; DROP SEQUENCE placed');
 
   const auditor = inDatabase(broker.database.auditorUrl, backup);
   const found = await verify('--database', auditor, '--pinned', pinned, '--key', restored.context.keys.ledger.vkey);
