@@ -15,6 +15,12 @@ export interface Drawn {
 
 const kinds = Object.keys(idPrefixes) as IdKind[];
 
+/**
+ * Who may be declared one human with another: those who neither ask nor decide. Were it anybody, all would soon be one,
+ * and nobody could decide another's request any more.
+ */
+const linkable = ['ben', 'zed', 'aud', 'felix', 'dmitri'] as const satisfies readonly (keyof typeof people)[];
+
 /** Ids and tokens of what exists, growing with what the answers tell. */
 export async function worldOf(broker: TestBroker): Promise<{
   resolve(drawn: Drawn): Promise<{ path: string; headers: Record<string, string>; body: string | undefined }>;
@@ -25,26 +31,31 @@ export async function worldOf(broker: TestBroker): Promise<{
   const ids = new Map<string, string[]>(kinds.map((kind) => [kind, []]));
   const expendable = await Promise.all([1, 2, 3].map(() => broker.enrol(broker.contoso.id)));
   const tokens = new Map<string, string>();
+  const personIds = new Map<string, string>();
   for (const [name, person] of Object.entries(people)) {
     tokens.set(name, await broker.issuer.tokenFor(person));
-    ids.get('person')!.push((await broker.call(person, 'GET', '/v1/me')).body.id as string);
+    personIds.set(name, (await broker.call(person, 'GET', '/v1/me')).body.id as string);
   }
+  ids.get('person')!.push(...personIds.values());
   tokens.set('device', (await broker.contoso.devices[2]!.signIn()).body['access_token']!);
   tokens.set('rubbish', 'eyJhbGciOiJub25lIn0.e30.');
   ids.get('device')!.push(...[...broker.contoso.devices, ...broker.fabrikam.devices].map(({ id }) => id));
   ids.get('tenant')!.push(broker.contoso.id, broker.fabrikam.id);
   const key = await newEngineerKey();
 
-  const pick = (text: string, gone: boolean): string => {
+  const unenrolled = expendable.map(({ id }) => id as string);
+  const linked = linkable.map((name) => personIds.get(name)!);
+  /** @param among which ids it may be; null is all of its kind. */
+  const pick = (text: string, among: readonly string[] | null): string => {
     const [, kind, number] = /^@([a-z]+):(\d+)$/.exec(text) ?? [];
     if (kind === undefined) return text;
-    const known = gone ? expendable.map(({ id }) => id as string) : (ids.get(kind) ?? []);
+    const known = among ?? ids.get(kind) ?? [];
     return known.length > 0
       ? known[Number(number) % known.length]!
       : `${idPrefixes[kind as IdKind]}_00000000000000000000000000`;
   };
-  const place = (value: unknown, gone: boolean): string => {
-    const text = typeof value === 'string' ? pick(value, gone) : (JSON.stringify(value) ?? '');
+  const place = (value: unknown, among: readonly string[] | null): string => {
+    const text = typeof value === 'string' ? pick(value, among) : (JSON.stringify(value) ?? '');
     return encodeURIComponent(text.toWellFormed());
   };
   const keep = (kind: IdKind, id: string): void => {
@@ -53,7 +64,7 @@ export async function worldOf(broker: TestBroker): Promise<{
     if (known.length > 8) known.shift();
   };
   const deep = (value: unknown): unknown => {
-    if (typeof value === 'string') return pick(value, false);
+    if (typeof value === 'string') return pick(value, null);
     if (Array.isArray(value)) return value.map(deep);
     if (typeof value !== 'object' || value === null) return value;
     return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, deep(each)]));
@@ -61,13 +72,11 @@ export async function worldOf(broker: TestBroker): Promise<{
 
   return {
     async resolve({ route, who, params, query, headers, body }) {
-      const path = route.path.replaceAll(
-        /\{(\w+)\}/g,
-        (_, name: string) => place(params[name], route.method === 'DELETE') || 'x',
-      );
+      const among = route.method === 'DELETE' ? unenrolled : route.path.includes('/links/') ? linked : null;
+      const path = route.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => place(params[name], among) || 'x');
       const pairs = Object.entries(query).flatMap(([name, value]) =>
         (Array.isArray(value) ? value : [value]).map(
-          (each) => `${encodeURIComponent(name.toWellFormed())}=${place(each, false)}`,
+          (each) => `${encodeURIComponent(name.toWellFormed())}=${place(each, null)}`,
         ),
       );
       const form = Object.keys(route.operation.requestBody?.content ?? {})[0]?.includes('form');
