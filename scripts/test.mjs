@@ -9,6 +9,9 @@ import { startTestServer } from '../test/support/test-server.ts';
 // A hundred processes load the same code: its types are stripped, and it is compiled, once for all of them.
 const compiled = fileURLToPath(new URL('../node_modules/.cache/latchkey-test', import.meta.url));
 
+/** Milliseconds after which a test, or a file of them, has failed: what hangs is named, and the others still run. */
+const longest = process.env.LATCHKEY_TEST_TIMEOUT ?? 600_000;
+
 const paths = process.argv.slice(2);
 const files = (paths.length ? paths : ['test']).flatMap(testFiles);
 
@@ -52,7 +55,10 @@ async function startPostgres() {
 function run(url) {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   // Each file brings brokers and connections of its own: more at once would take from one another what they wait for.
-  const options = ['--test', '--test-reporter=spec', `--test-concurrency=${availableParallelism()}`];
+  const atOnce = `--test-concurrency=${availableParallelism()}`;
+  // A test that failed may have left a broker running, which would keep its file from ending.
+  const endings = ['--test-force-exit', `--test-timeout=${longest}`];
+  const options = ['--test', '--test-reporter=spec', atOnce, ...endings];
   const runner = spawn(process.execPath, [...options, ...files], {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { NODE_COMPILE_CACHE: compiled, ...env, LATCHKEY_TEST_POSTGRES: url },
@@ -70,6 +76,9 @@ function run(url) {
   else interruption.signal.addEventListener('abort', end);
   return new Promise((ended, failed) => {
     runner.once('error', failed);
-    runner.once('exit', (code) => ended(code ?? 1));
+    runner.once('exit', (code) => {
+      end();
+      ended(code ?? 1);
+    });
   });
 }

@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Client } from 'pg';
 import { newTestBroker, type TestBroker } from '../support/broker.ts';
 import { startBrokerProcess } from '../support/broker-process.ts';
-import { hangAt } from '../support/hang.ts';
+import { hangAt, letVictimsHang } from '../support/hang.ts';
 import { connect } from '../support/sql.ts';
 import { stateOf } from '../support/steps.ts';
 
@@ -14,6 +14,7 @@ let holder: Client;
 before(async () => {
   broker = await newTestBroker();
   holder = await connect(broker.database.superuserUrl);
+  await letVictimsHang(broker);
 });
 after(async () => {
   await holder.end();

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import type { Client } from 'pg';
 import { newTestBroker, type TestBroker } from '../support/broker.ts';
-import { hangAt, hangReading, type Hanging } from '../support/hang.ts';
+import { hangAt, hangReading, letVictimsHang, type Hanging } from '../support/hang.ts';
 import { startBrokerProcess } from '../support/broker-process.ts';
 import { connect } from '../support/sql.ts';
 import { stateOf, steps, type Step } from '../support/steps.ts';
@@ -14,6 +14,7 @@ let holder: Client;
 before(async () => {
   broker = await newTestBroker();
   holder = await connect(broker.database.superuserUrl);
+  await letVictimsHang(broker);
 });
 after(async () => {
   await holder.end();

@@ -24,7 +24,7 @@ const failures: Record<string, readonly [string, string]> = {
   'its disk is full': [
     `CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
        BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = 'disk_full'; END $$;
-     CREATE TRIGGER full_disk BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION full_disk()`,
+     CREATE TRIGGER full_disk BEFORE INSERT ON audit_events FOR EACH STATEMENT EXECUTE FUNCTION full_disk()`,
     'DROP FUNCTION full_disk CASCADE',
   ],
   'there is no partition for this month': [

@@ -11,28 +11,31 @@ export interface Hanging {
 }
 
 const lock = 74_000;
-const hang = `
-  CREATE OR REPLACE FUNCTION hang_victim() RETURNS trigger LANGUAGE plpgsql AS $$
-  BEGIN
-    IF current_setting('application_name') = '${victim}' AND NEW.type = TG_ARGV[0] THEN
-      PERFORM pg_advisory_xact_lock(${lock});
-    END IF;
-    RETURN NEW;
-  END $$`;
+
+/**
+ * Has a victim hang from now on where it writes an event whose lock somebody holds. It is done once and stays:
+ * taking a row trigger off a partitioned table deadlocks with whoever uses it (PostgreSQL locks a partition first).
+ */
+export async function letVictimsHang(broker: TestBroker): Promise<void> {
+  await broker.sql.query(`
+    CREATE FUNCTION hang_victim() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF current_setting('application_name') = '${victim}' THEN
+        PERFORM pg_advisory_xact_lock_shared(${lock}, hashtext(NEW.type));
+      END IF;
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER hang_victim BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION hang_victim()`);
+}
 
 /**
  * Has the victim hang where it writes this event, the last thing before its commit, until `release` is called.
  * @param holder a connection of the test's own, which holds the lock that the victim waits for.
  */
 export async function hangAt(broker: TestBroker, holder: Client, event: string): Promise<Hanging> {
-  await holder.query('SELECT pg_advisory_lock($1)', [lock]);
-  await broker.sql.query(hang);
-  await broker.sql.query(
-    `CREATE TRIGGER hang_victim BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION hang_victim('${event}')`,
-  );
+  await holder.query('SELECT pg_advisory_lock($1, hashtext($2))', [lock, event]);
   return hanging(broker, `wait_event = 'advisory'`, async () => {
-    await holder.query('SELECT pg_advisory_unlock($1)', [lock]);
-    return async () => void (await broker.sql.query('DROP TRIGGER hang_victim ON audit_events'));
+    await holder.query('SELECT pg_advisory_unlock($1, hashtext($2))', [lock, event]);
   });
 }
 
@@ -42,11 +45,10 @@ export async function hangReading(broker: TestBroker, holder: Client, table: str
   await holder.query(`LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`);
   return hanging(broker, `wait_event_type = 'Lock'`, async () => {
     await holder.query('COMMIT');
-    return async () => {};
   });
 }
 
-function hanging(broker: TestBroker, waits: string, letGo: () => Promise<() => Promise<void>>): Hanging {
+function hanging(broker: TestBroker, waits: string, letGo: () => Promise<void>): Hanging {
   const connections = async (condition: string): Promise<number> => {
     const { rows } = await broker.sql.query(
       `SELECT FROM pg_stat_activity WHERE application_name = $1 AND ${condition}`,
@@ -59,9 +61,8 @@ function hanging(broker: TestBroker, waits: string, letGo: () => Promise<() => P
       while ((await connections(waits)) === 0) await sleep(10);
     },
     async release() {
-      const cleanUp = await letGo();
+      await letGo();
       while ((await connections('true')) > 0) await sleep(10);
-      await cleanUp();
     },
   };
 }
