@@ -9,8 +9,10 @@ import { startTestServer } from '../test/support/test-server.ts';
 // A hundred processes load the same code: its types are stripped, and it is compiled, once for all of them.
 const compiled = fileURLToPath(new URL('../node_modules/.cache/latchkey-test', import.meta.url));
 
-/** Milliseconds after which a test, or a file of them, has failed: what hangs is named, and the others still run. */
-const longest = process.env.LATCHKEY_TEST_TIMEOUT ?? 600_000;
+/** Milliseconds after which a test has failed, and a file of them: what hangs is named, and the others still run. */
+const longest = Number(process.env.LATCHKEY_TEST_TIMEOUT ?? 600_000);
+const longestFile = 1.5 * longest;
+const ending = new URL('end-test-file.mjs', import.meta.url);
 
 const paths = process.argv.slice(2);
 const files = (paths.length ? paths : ['test']).flatMap(testFiles);
@@ -56,12 +58,16 @@ function run(url) {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   // Each file brings brokers and connections of its own: more at once would take from one another what they wait for.
   const atOnce = `--test-concurrency=${availableParallelism()}`;
-  // A test that failed may have left a broker running, which would keep its file from ending.
-  const endings = ['--test-force-exit', `--test-timeout=${longest}`];
+  const endings = [`--test-timeout=${longest}`, `--import=${ending}`];
   const options = ['--test', '--test-reporter=spec', atOnce, ...endings];
   const runner = spawn(process.execPath, [...options, ...files], {
     stdio: ['ignore', 'inherit', 'inherit'],
-    env: { NODE_COMPILE_CACHE: compiled, ...env, LATCHKEY_TEST_POSTGRES: url },
+    env: {
+      NODE_COMPILE_CACHE: compiled,
+      ...env,
+      LATCHKEY_TEST_POSTGRES: url,
+      LATCHKEY_TEST_FILE_TIMEOUT: String(longestFile),
+    },
     detached: true,
   });
   const group = -(runner.pid ?? NaN);
