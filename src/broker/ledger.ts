@@ -5,17 +5,9 @@ import { formatReceipt } from '../ledger/receipt.ts';
 import { findCosignatures, findCosigned, type Cosigned } from '../store/cosignatures.ts';
 import { countWaiting, findLedgerState, listenToLedger, locate, type LedgerState } from '../store/ledger.ts';
 import type { Pool } from '../store/pool.ts';
+import { watchBacklog } from './backlog.ts';
 import { LedgerBehind, type HighWater } from './high-water.ts';
-import {
-  batchSize,
-  LedgerDamaged,
-  isSignedByAll,
-  largestBatch,
-  sequenceBatch,
-  smallestBatch,
-  type LedgerSigner,
-  type Sequenced,
-} from './sequence-ledger.ts';
+import { isSignedByAll, LedgerDamaged, sequenceBatch, type LedgerSigner, type Sequenced } from './sequence-ledger.ts';
 import { readTree } from './tree-reader.ts';
 import type { Witnesses } from './witnesses.ts';
 
@@ -105,7 +97,7 @@ export function openLedger(options: {
   let closed = false;
   let complained: string | null = null;
   const stopping = (): boolean => closed;
-  let [waiting, emptied, own] = [0, 0, 0];
+  let own = 0;
 
   /** Somebody has announced something. */
   const wake = (): void => {
@@ -135,7 +127,6 @@ export function openLedger(options: {
     waiters.add(waiter);
     return { promise, stop: () => waiter.wake(null) };
   };
-  let most = largestBatch;
   const run = async (): Promise<void> => {
     for (let full = true; full && !stopping();) {
       again = false;
@@ -148,33 +139,24 @@ export function openLedger(options: {
   const makeBatch = async (): Promise<boolean> => {
     try {
       // While the ledger waits for an operator, nothing is taken in vain.
-      const limit = highWater.behind() ? 0 : Math.min(most, waiting > largestBatch ? largestBatch : batchSize);
+      const limit = highWater.behind() ? 0 : backlog.nextBatch();
       const sequenced = await sequenceBatch(pool, signer, (state) => highWater.check(state), limit);
       complained = null;
-      if (sequenced) {
-        highWater.raise(sequenced);
-        announce(sequenced);
-        witnesses.poke();
+      if (!sequenced) {
+        backlog.idle();
+        return false;
       }
-      const full = sequenced?.added === limit;
-      if (sequenced) most = Math.min(largestBatch, 2 * most);
-      if (full) {
-        countWhatWaits();
-      } else {
-        emptied += 1;
-        waiting = 0;
-      }
+      highWater.raise(sequenced);
+      announce(sequenced);
+      witnesses.poke();
+      const full = sequenced.added === limit;
+      backlog.made(full);
       return full;
     } catch (error) {
-      most = Math.max(smallestBatch, Math.floor(Math.min(most, batchSize) / 4));
+      backlog.failed();
       complain(error);
       return false;
     }
-  };
-  /** Meanwhile the next batch is made; when that one has taken all, the answer comes too late. */
-  const countWhatWaits = (): void => {
-    const before = emptied;
-    countWaiting(pool, mostWaiting + 1).then((count) => (waiting = before === emptied ? count : waiting), complain);
   };
   const complain = (error: unknown): void => {
     const message = error instanceof Error ? error.message : String(error);
@@ -186,6 +168,7 @@ export function openLedger(options: {
       'the ledger could not be extended: no credential is issued meanwhile',
     );
   };
+  const backlog = watchBacklog(() => countWaiting(pool, mostWaiting + 1), complain);
   const start = (): void => {
     timer = undefined;
     if (closed) return;
@@ -253,7 +236,8 @@ export function openLedger(options: {
       if (highWater.overdue()) {
         throw new LatchkeyError('unavailable', 'the ledger waits for the vault', { retryAfter: 10 });
       }
-      if (waiting > mostWaiting) throw new LatchkeyError('unavailable', 'the ledger is behind', { retryAfter: 2 });
+      if (backlog.waiting > mostWaiting)
+        throw new LatchkeyError('unavailable', 'the ledger is behind', { retryAfter: 2 });
     },
     witnesses: witnesses.keys.length,
     async receiptFor(event, bytes, cosigned = 0) {

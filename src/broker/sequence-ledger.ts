@@ -42,16 +42,6 @@ export class LedgerDamaged extends Error {
 }
 
 /**
- * Events in one checkpoint, at the most: while their places are given, the next ones are written, and larger batches make
- * each side wait longer for the other than they save. With more than `largestBatch` waiting, whoever waits does so anyway,
- * and batches of that size catch up sooner. A batch that fails is followed by smaller ones: on a machine that has hardly
- * any time for us, a large one would fail for its length again and again.
- */
-export const batchSize = 512;
-export const largestBatch = 2_000;
-export const smallestBatch = 50;
-
-/**
  * Gives events that wait their positions, extends the tree over them and signs a checkpoint, all in one transaction.
  * The signature is returned after the commit is known, and nobody sees it before.
  * If we stop before the commit, nothing has happened and another broker begins anew; after it, whoever reads the state

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { batchSize } from '../../src/broker/sequence-ledger.ts';
+import { batchSize } from '../../src/broker/backlog.ts';
 import { eventOf } from '../../src/ledger/events.ts';
 import { appendEvents } from '../../src/store/events.ts';
 import { lockLedgerState, placeWaiting } from '../../src/store/ledger.ts';
