@@ -5,8 +5,8 @@ import { hashLength } from '../ledger/merkle.ts';
 import { rangesBetween, readAhead } from '../ledger/read-ahead.ts';
 import { copyOut } from './copy-out.ts';
 
-const batch = 2_048;
-const batchesAhead = 2;
+const batch = 1_024;
+const batchesAhead = 4;
 /** How many events of a kind are named. */
 const named = 20;
 /** An event gets its position within a fraction of a second; one that waits longer than this is worth a word (seconds). */
@@ -66,6 +66,8 @@ async function connect(url: string): Promise<Client> {
   await client.connect();
   await client.query('SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY');
   await client.query('SET statement_timeout = 0');
+  // What is looked for beside the tree has time: it takes no processor from who reads it.
+  await client.query('SET max_parallel_workers_per_gather = 0');
   return client;
 }
 
