@@ -188,24 +188,22 @@ async function runBare(pool: Pool, world: World, recorded: Recorded, signingKey:
  * The transactions alone, begun at random moments as a broker's calls are: what is left of a call's latency when there
  * is nothing but the database on this machine.
  */
-async function runOpen(
+function runOpen(
   pool: Pool,
   world: World,
   recorded: Recorded,
   rate: { readonly seconds: number; readonly perSecond: number },
 ): Promise<Latencies> {
-  const latencies: Latencies = { ask: [], decide: [], mint: [] };
-  await arriveAtRandom(rate, async (began) => {
+  return arriveAtRandom(rate, async (began, into) => {
     const steps = freshTransactions(world, recorded).filter(({ length }) => length > 1);
     for (const [place, step] of (['ask', 'decide', 'mint'] as const).entries()) {
       const due = began + place * pause;
       const wait = due - performance.now();
       if (wait > 0) await sleep(wait);
       await repeat(pool, steps[place]!, recorded.ledger);
-      latencies[step].push(performance.now() - due);
+      into[step].push(performance.now() - due);
     }
   });
-  return latencies;
 }
 
 function freshTransactions(world: World, { of, transactions, at }: Recorded): readonly Transaction[] {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { sweep } from '../sweep.ts';
 import { openConnection, type Connection } from './connection.ts';
 import { anyLifecycle, runLifecycle, type Steps } from './steps.ts';
 import type { World } from './world.ts';
@@ -35,22 +36,34 @@ export interface Latencies {
 /** How long a person takes between two steps, in milliseconds. */
 export const pause = 250;
 
-/** Calls `begin` at random moments (a Poisson process) with the moment that was meant, however long what it begins takes. */
+/** Seconds that lifecycles arrive before any is counted: who has stood still while another was measured is awake then. */
+const wakingUp = 1;
+
+/**
+ * Calls `begin` at random moments (a Poisson process) with the moment that was meant, however long what it begins takes,
+ * and with where to keep what it measures. The heap is swept before, so that no pause is taken for somebody else's.
+ */
 export async function arriveAtRandom(
   { perSecond, seconds }: { readonly perSecond: number; readonly seconds: number },
-  begin: (due: number) => Promise<void>,
-): Promise<void> {
-  const until = performance.now() + seconds * 1_000;
+  begin: (due: number, into: Latencies) => Promise<void>,
+): Promise<Latencies> {
+  const [uncounted, counted] = [noLatencies(), noLatencies()];
+  sweep();
+  const from = performance.now() + wakingUp * 1_000;
+  const until = from + seconds * 1_000;
   const running: Promise<void>[] = [];
   let due = performance.now() + 100;
   while (due < until) {
     const wait = due - performance.now();
     if (wait > 1) await sleep(wait);
-    running.push(begin(due));
+    running.push(begin(due, due < from ? uncounted : counted));
     due += (-Math.log(1 - Math.random()) * 1_000) / perSecond;
   }
   await Promise.all(running);
+  return counted;
 }
+
+const noLatencies = (): Latencies => ({ ask: [], decide: [], mint: [] });
 
 /**
  * Begins lifecycles at random moments (a Poisson process), however the broker keeps up. A step is due at a moment
@@ -63,7 +76,6 @@ export async function runOpen(
   rate: { readonly perSecond: number; readonly seconds: number },
 ): Promise<Latencies> {
   const idle: Connection[] = [];
-  const latencies: Latencies = { ask: [], decide: [], mint: [] };
   const timed = async <T>(due: number, into: number[], step: (connection: Connection) => Promise<T>): Promise<T> => {
     const wait = due - performance.now();
     if (wait > 0) await sleep(wait);
@@ -73,15 +85,13 @@ export async function runOpen(
     idle.push(connection);
     return result;
   };
-  const one = async (due: number): Promise<void> => {
+  const latencies = await arriveAtRandom(rate, async (due, into) => {
     const lifecycle = await anyLifecycle(world);
-    const request = await timed(due, latencies.ask, (c) => steps.ask(c, lifecycle));
-    const grant = await timed(due + pause, latencies.decide, (c) => steps.decide(c, lifecycle, request));
-    const minted = await timed(due + 2 * pause, latencies.mint, (c) => steps.mint(c, lifecycle, grant));
+    const request = await timed(due, into.ask, (c) => steps.ask(c, lifecycle));
+    const grant = await timed(due + pause, into.decide, (c) => steps.decide(c, lifecycle, request));
+    const minted = await timed(due + 2 * pause, into.mint, (c) => steps.mint(c, lifecycle, grant));
     await steps.verify(lifecycle, grant, minted);
-  };
-
-  await arriveAtRandom(rate, one);
+  });
   for (const connection of idle) connection.close();
   return latencies;
 }
