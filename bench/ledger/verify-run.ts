@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { processorSeconds, residentMegabytes } from '../processes.ts';
+import { ownProcessorSeconds, residentMegabytes } from '../processes.ts';
 
 const program = fileURLToPath(new URL('../../scripts/latchkey.mjs', import.meta.url));
 const lookEvery = 100;
@@ -25,7 +25,7 @@ export async function runVerify(url: string, vkey: string, size: number): Promis
   let [processor, peak]: [number | null, number] = [null, 0];
   const look = (): void => {
     peak = Math.max(peak, peakMegabytes(child.pid!));
-    processor = processorSeconds(child.pid!)?.own ?? null;
+    processor = ownProcessorSeconds(child.pid!) || processor;
   };
   const looking = setInterval(look, lookEvery);
   const code = await new Promise<number | null>((resolve, reject) => child.on('error', reject).on('close', resolve));
