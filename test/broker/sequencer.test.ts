@@ -99,7 +99,7 @@ test('when large batches cannot be made, smaller ones are', async () => {
   // As if the database were so slow that a large batch takes longer than it may.
   await broker.sql.query(
     `CREATE OR REPLACE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-       IF (SELECT count(*) > 600 FROM added) THEN RAISE EXCEPTION 'too slow' USING ERRCODE = '57014'; END IF;
+       IF (SELECT count(*) > ${batchSize / 2} FROM added) THEN RAISE EXCEPTION 'too slow' USING ERRCODE = '57014'; END IF;
        RETURN NULL; END $$`,
   );
   await broker.sql.query(
@@ -109,6 +109,43 @@ test('when large batches cannot be made, smaller ones are', async () => {
   await appendMany(batchSize + 1);
   await settled();
   await broker.sql.query('DROP TRIGGER slow ON ledger_entries');
+});
+
+test('a ledger that is far behind takes nothing new until it has caught up, and says when to come back', async () => {
+  await settled();
+  const ask = async (): Promise<Reply[]> =>
+    Promise.all(
+      broker.brokers.map(({ url }) => {
+        const devices = [broker.contoso.devices[0]!.id];
+        const body = { profile: 'diagnose', devices, duration: 'PT5M', reason: 'panel frozen' };
+        return broker.call('ada', 'POST', '/v1/requests', body, { url });
+      }),
+    );
+  const holder = await broker.sql.connect();
+  try {
+    await holder.query('BEGIN');
+    await holder.query('SELECT FROM ledger_state FOR UPDATE');
+    for (let part = 0; part < 6; part++) await appendMany(10_000);
+    await holder.query('COMMIT');
+  } finally {
+    holder.release();
+  }
+  // The broker that makes the batches knows.
+  let refused: Reply | undefined;
+  const deadline = performance.now() + 10_000;
+  while (!refused && performance.now() < deadline) {
+    refused = (await ask()).find(({ status }) => status === 503);
+    await sleep(50);
+  }
+  assert.ok(refused, 'it took what came');
+  assert.equal(refused.headers.get('retry-after'), '2');
+  assert.match(String(refused.body.detail), /the ledger is behind/);
+  while ((await broker.sql.query('SELECT FROM ledger_inbox OFFSET 1000 LIMIT 1')).rowCount! > 0) await sleep(100);
+  await settled();
+  assert.deepEqual(
+    (await ask()).map(({ status }) => status),
+    broker.brokers.map(() => 201),
+  );
 });
 
 const once = 'FOR EACH STATEMENT EXECUTE FUNCTION fail_some()';
