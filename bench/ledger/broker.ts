@@ -255,7 +255,7 @@ async function takeReceipt({ pool, ledger, cast }: Writing, due: number, times: 
 async function fill(writing: Writing, { size, writers, batch }: Order): Promise<Answer> {
   const { pool, ledger } = writing;
   // What was written before without waiting for it has its position first.
-  while ((await countWaiting(pool, 1)) > 0) await sleep(20);
+  while ((await countWaiting(pool, 1, 0)) > 0) await sleep(20);
   const began = performance.now();
   const { size: had } = await ledger.state();
   let written = 0;

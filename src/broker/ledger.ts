@@ -7,6 +7,7 @@ import { countWaiting, findLedgerState, listenToLedger, locate, type LedgerState
 import type { Pool } from '../store/pool.ts';
 import { watchBacklog } from './backlog.ts';
 import { LedgerBehind, type HighWater } from './high-water.ts';
+import { searchInbox } from './inbox-search.ts';
 import { isSignedByAll, LedgerDamaged, sequenceBatch, type LedgerSigner, type Sequenced } from './sequence-ledger.ts';
 import { readTree } from './tree-reader.ts';
 import type { Witnesses } from './witnesses.ts';
@@ -140,12 +141,13 @@ export function openLedger(options: {
     try {
       // While the ledger waits for an operator, nothing is taken in vain.
       const limit = highWater.behind() ? 0 : backlog.nextBatch();
-      const sequenced = await sequenceBatch(pool, signer, (state) => highWater.check(state), limit);
+      const sequenced = await sequenceBatch(pool, signer, (state) => highWater.check(state), limit, inbox.after());
       complained = null;
       if (!sequenced) {
         backlog.idle();
         return false;
       }
+      inbox.took(sequenced.last);
       highWater.raise(sequenced);
       announce(sequenced);
       witnesses.poke();
@@ -168,7 +170,8 @@ export function openLedger(options: {
       'the ledger could not be extended: no credential is issued meanwhile',
     );
   };
-  const backlog = watchBacklog(() => countWaiting(pool, mostWaiting + 1), complain);
+  const inbox = searchInbox();
+  const backlog = watchBacklog(() => countWaiting(pool, mostWaiting + 1, inbox.taken), complain);
   const start = (): void => {
     timer = undefined;
     if (closed) return;
@@ -188,7 +191,10 @@ export function openLedger(options: {
     if (running || closed) return;
     try {
       if (!isSigned(signedAs)) signedAs = (await findLedgerState(pool)).checkpoint;
-      if (!isSigned(signedAs) || (await countWaiting(pool, 1)) > 0) start();
+      const after = inbox.after();
+      if (isSigned(signedAs) && (await countWaiting(pool, 1, after)) === 0) return;
+      if (after === 0) inbox.searchAll();
+      start();
     } catch (error) {
       complain(error);
     }

@@ -31,6 +31,8 @@ export interface Sequenced {
   readonly size: number;
   readonly root: Buffer;
   readonly added: number;
+  /** Where the last of them was in the inbox; 0 when there was none. */
+  readonly last: number;
   readonly checkpoint: string;
   /** Where the events of the batch are now. */
   readonly positions: ReadonlyMap<EventId, number>;
@@ -48,6 +50,7 @@ export class LedgerDamaged extends Error {
  * finds the checkpoint.
  * @param check refuses a tree that must not be signed on.
  * @param most how many events are taken at the most.
+ * @param after where the inbox is searched from, see `InboxSearch`.
  * @returns null when another broker is at it, or when there is nothing to do.
  * @throws LedgerDamaged when a leaf is not what was written, or the edge is not that of the signed root.
  */
@@ -56,9 +59,10 @@ export function sequenceBatch(
   signer: LedgerSigner,
   check: (state: LedgerState) => void,
   most: number,
+  after: number,
 ): Promise<Sequenced | null> {
   return inTransaction(pool, async (tx) => {
-    const [state, waiting] = await Promise.all([lockLedgerState(tx), placeWaiting(tx, most)]);
+    const [state, waiting] = await Promise.all([lockLedgerState(tx), placeWaiting(tx, most, after)]);
     if (!state) return null;
     check(state);
     const keys = signer.privateKeys();
@@ -75,7 +79,7 @@ export function sequenceBatch(
     );
     saveLedgerState(tx, { size: range.size, root, edge: range.toBytes(), checkpoint });
     const positions = new Map(waiting.map(({ event }, place) => [event, state.size + place]));
-    return { size: range.size, root, added: waiting.length, checkpoint, positions };
+    return { size: range.size, root, added: waiting.length, last: waiting.at(-1)?.seq ?? 0, checkpoint, positions };
   });
 }
 

@@ -16,6 +16,8 @@ export interface LedgerState {
 /** An event that had no position until now. */
 export interface Waiting {
   readonly event: EventId;
+  /** Its place in the inbox. */
+  readonly seq: number;
   /** The leaf hash that the database computed when the event was written. */
   readonly leaf: Buffer;
   /** The event as it now stands in the table; null when it is gone. */
@@ -45,24 +47,25 @@ export async function lockLedgerState(tx: Tx): Promise<LedgerState | null> {
  * Takes the oldest events that wait out of the inbox and gives them the positions that follow, without a gap. An event
  * whose transaction commits later comes later: within what depends on one another, that is the order in which it
  * happened. Takes none unless this very transaction has the ledger, so it may be sent along with the lock.
+ * @param after only what has a greater `seq` is looked for.
  * @returns the events in their order.
  */
-export async function placeWaiting(tx: Tx, limit: number): Promise<Waiting[]> {
+export async function placeWaiting(tx: Tx, limit: number, after: number): Promise<Waiting[]> {
   const placed = await tx.query({
     name: 'place-waiting',
     text: `WITH mine AS (
        SELECT size FROM ledger_state WHERE xmax = pg_current_xact_id_if_assigned()::xid
      ), taken AS (
        DELETE FROM ledger_inbox
-       WHERE ctid = ANY (ARRAY(SELECT i.ctid FROM ledger_inbox i, mine ORDER BY i.seq LIMIT $1))
+       WHERE ctid = ANY (ARRAY(SELECT i.ctid FROM ledger_inbox i, mine WHERE i.seq > $2 ORDER BY i.seq LIMIT $1))
        RETURNING seq, event, at, leaf
      ), placed AS (
        INSERT INTO ledger_entries (position, event, at)
        SELECT (SELECT size FROM mine) + row_number() OVER (ORDER BY seq) - 1, event, at FROM taken
      )
-     SELECT event, leaf, (SELECT bytes FROM audit_events a WHERE a.id = taken.event AND a.at = taken.at) AS bytes
+     SELECT event, seq, leaf, (SELECT bytes FROM audit_events a WHERE a.id = taken.event AND a.at = taken.at) AS bytes
      FROM taken ORDER BY seq`,
-    values: [limit],
+    values: [limit, after],
     harmlessAlone: true,
   });
   return placed.rows as Waiting[];
@@ -154,13 +157,14 @@ export async function locate(
   );
 }
 
-/** How many events wait for a position, counted up to a bound. */
-export async function countWaiting(runner: Runner, bound: number): Promise<number> {
+/** How many events wait for a position, counted up to a bound. @param after only those with a greater `seq` are counted. */
+export async function countWaiting(runner: Runner, bound: number, after: number): Promise<number> {
   const found = await row<{ waiting: number }>(
     runner,
     'count-waiting',
-    'SELECT count(*)::integer AS waiting FROM (SELECT 1 FROM ledger_inbox LIMIT $1) AS counted',
-    [bound],
+    `SELECT count(*)::integer AS waiting
+     FROM (SELECT FROM ledger_inbox WHERE seq > $2 ORDER BY seq LIMIT $1) AS counted`,
+    [bound, after],
   );
   return found!.waiting;
 }

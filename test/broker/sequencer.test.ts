@@ -281,16 +281,16 @@ test('positions are given by the transaction that has the ledger, and by no othe
     await holder.query('SELECT FROM ledger_state FOR UPDATE');
     await rename('waits');
     await inTransaction(pool, async (tx) => {
-      const [state, placed] = await Promise.all([lockLedgerState(tx), placeWaiting(tx, batchSize)]);
+      const [state, placed] = await Promise.all([lockLedgerState(tx), placeWaiting(tx, batchSize, 0)]);
       assert.equal(state, null);
       assert.deepEqual(placed, []);
     });
     // A statement that stands alone, as it would if the `BEGIN` before it came to nothing.
     const alone = { query: pool.query.bind(pool) } as unknown as Tx;
-    assert.deepEqual(await placeWaiting(alone, batchSize), []);
+    assert.deepEqual(await placeWaiting(alone, batchSize, 0), []);
     assert.equal((await broker.sql.query('SELECT FROM ledger_inbox')).rowCount, 1);
     await holder.query('ROLLBACK');
-    assert.deepEqual(await placeWaiting(alone, batchSize), []);
+    assert.deepEqual(await placeWaiting(alone, batchSize, 0), []);
   } finally {
     holder.release(true);
     await pool.end();
