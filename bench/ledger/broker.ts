@@ -7,7 +7,7 @@ import { openDirectoryVault } from '../../src/credentials/directory-vault.ts';
 import { freshKey, readLedgerKey } from '../../src/credentials/keys.ts';
 import { leafBytes } from '../../src/ledger/canonical.ts';
 import type { EventId } from '../../src/domain/ids.ts';
-import { countWaiting, listenToLedger } from '../../src/store/ledger.ts';
+import { isWaiting, listenToLedger } from '../../src/store/ledger.ts';
 import { openPool, type Pool } from '../../src/store/pool.ts';
 import { inTransaction, rows } from '../../src/store/transaction.ts';
 import { sweep } from '../sweep.ts';
@@ -255,7 +255,7 @@ async function takeReceipt({ pool, ledger, cast }: Writing, due: number, times: 
 async function fill(writing: Writing, { size, writers, batch }: Order): Promise<Answer> {
   const { pool, ledger } = writing;
   // What was written before without waiting for it has its position first.
-  while ((await countWaiting(pool, 1, 0)) > 0) await sleep(20);
+  while (await isWaiting(pool, 0)) await sleep(20);
   const began = performance.now();
   const { size: had } = await ledger.state();
   let written = 0;

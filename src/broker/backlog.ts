@@ -10,7 +10,7 @@ const smallest = 50;
 
 /** The events that wait for their place in the ledger, and how many of them are taken at once. */
 export interface Backlog {
-  /** How many wait, as far as it is known: counted only while batches are full. */
+  /** How many wait, as far as it is known: looked at only while batches are full. */
   readonly waiting: number;
   /** How many events the next batch takes, at the most. */
   nextBatch(): number;
@@ -21,7 +21,7 @@ export interface Backlog {
   failed(): void;
 }
 
-/** @param count counts what waits, up to some bound. */
+/** @param count tells how many wait. */
 export function watchBacklog(count: () => Promise<number>, failed: (error: unknown) => void): Backlog {
   let [most, waiting, emptied] = [largest, 0, 0];
   const empty = (): void => {

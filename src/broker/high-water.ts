@@ -15,6 +15,7 @@ import {
   type Mark,
   type Tree,
 } from './high-water-mark.ts';
+import { sayOnce } from './say-once.ts';
 
 /** The largest tree that is known to have been signed, kept outside the database. */
 export interface HighWater {
@@ -101,15 +102,9 @@ export async function openHighWater(options: HighWaterOptions): Promise<HighWate
     // What was raised meanwhile has armed the timer.
     unwrittenSince = timer ? began : null;
   };
-  let complained = '';
-  /** Says once what goes wrong again and again. */
-  const complain = (error: unknown): void => {
-    const message = error instanceof Error ? error.message : String(error);
-    if (message !== complained) warn(message);
-    complained = message;
-  };
+  const trouble = sayOnce((_, message) => warn(message));
   const arm = (): void => {
-    timer ??= setTimeout(() => void flush().catch(complain), writeEvery).unref();
+    timer ??= setTimeout(() => void flush().catch(trouble.failed), writeEvery).unref();
   };
   let writing: Promise<void> | null = null;
   const write = async (): Promise<void> => {
@@ -118,7 +113,7 @@ export async function openHighWater(options: HighWaterOptions): Promise<HighWate
     try {
       if (claimed) await writeClaims();
       await writeTree();
-      complained = '';
+      trouble.worked();
     } catch (error) {
       arm();
       throw error;
@@ -137,7 +132,7 @@ export async function openHighWater(options: HighWaterOptions): Promise<HighWate
     if (looking || now() - looked < lookEvery) return;
     looked = now();
     looking = lookAgain()
-      .catch(complain)
+      .catch(trouble.failed)
       .finally(() => (looking = null));
   };
 
@@ -173,13 +168,13 @@ export async function openHighWater(options: HighWaterOptions): Promise<HighWate
       claimed = true;
       await writing?.catch(() => {});
       // If the vault is away, it is told later. If we stop before that, the witness says so again at the next start.
-      await flush().catch(complain);
+      await flush().catch(trouble.failed);
       return true;
     },
     async close() {
       const ended = new AbortController();
       const tooLate = sleep(longestGoodbye, undefined, { signal: ended.signal }).catch(() => {});
-      await Promise.race([tooLate, flush().catch(complain)]);
+      await Promise.race([tooLate, flush().catch(trouble.failed)]);
       ended.abort();
       clearTimeout(timer);
     },

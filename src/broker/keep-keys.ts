@@ -8,6 +8,7 @@ import type { Ledger } from './ledger.ts';
 import { createLedgerKeyProver } from './prove-ledger-key.ts';
 import { recordKeys } from './record-keys.ts';
 import { disableUnused, learnKeys, rotateKey, type KeysContext } from './rotate-keys.ts';
+import { sayOnce, type SaidOnce } from './say-once.ts';
 import type { SharedClock } from './shared-clock.ts';
 
 export interface KeyKeeper {
@@ -39,18 +40,19 @@ export async function startKeyKeeper(options: KeyKeeperOptions): Promise<KeyKeep
   let closed = false;
   let running: Promise<void> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
-  const complained = new Map<string, string>();
+  const troubles = new Map<string, SaidOnce>();
 
   /** Says a failure once, until it is another or there was a success. */
   const attempt = async (what: string, work: () => Promise<void>): Promise<boolean> => {
+    const trouble =
+      troubles.get(what) ?? sayOnce((_, message) => log.warn({ error: message }, `${what}; what is loaded goes on`));
+    troubles.set(what, trouble);
     try {
       await work();
-      complained.delete(what);
+      trouble.worked();
       return true;
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      if (complained.get(what) !== message) log.warn({ error: message }, `${what}; what is loaded goes on`);
-      complained.set(what, message);
+      trouble.failed(error);
       return false;
     }
   };

@@ -3,12 +3,21 @@ import type { EventId } from '../domain/ids.ts';
 import { consistencyProof, inclusionProof } from '../ledger/merkle-proof.ts';
 import { formatReceipt } from '../ledger/receipt.ts';
 import { findCosignatures, findCosigned, type Cosigned } from '../store/cosignatures.ts';
-import { countWaiting, findLedgerState, listenToLedger, locate, type LedgerState } from '../store/ledger.ts';
+import {
+  findLastFiled,
+  findLedgerState,
+  isWaiting,
+  listenToLedger,
+  locate,
+  type LedgerState,
+} from '../store/ledger.ts';
 import type { Pool } from '../store/pool.ts';
 import { watchBacklog } from './backlog.ts';
 import { LedgerBehind, type HighWater } from './high-water.ts';
 import { searchInbox } from './inbox-search.ts';
+import { sayOnce } from './say-once.ts';
 import { isSignedByAll, LedgerDamaged, sequenceBatch, type LedgerSigner, type Sequenced } from './sequence-ledger.ts';
+import { openSubjectIndex } from './subject-index.ts';
 import { readTree } from './tree-reader.ts';
 import type { Witnesses } from './witnesses.ts';
 
@@ -96,7 +105,6 @@ export function openLedger(options: {
   let again = false;
   let begun = -Infinity;
   let closed = false;
-  let complained: string | null = null;
   const stopping = (): boolean => closed;
   let own = 0;
 
@@ -106,8 +114,9 @@ export function openLedger(options: {
     for (const listener of listeners) listener();
   };
   /** This broker has made a batch: whoever waits for an event of it need not ask where it is. */
-  const announce = ({ positions, size, checkpoint }: Sequenced): void => {
+  const announce = ({ added, size, checkpoint }: Sequenced): void => {
     own = size;
+    const positions = new Map(added.map(({ event, position }) => [event, position]));
     for (const waiter of waiters) {
       const position = positions.get(waiter.event);
       if (position !== undefined) waiter.wake({ position, size, checkpoint });
@@ -139,39 +148,39 @@ export function openLedger(options: {
   /** @returns whether it was as large as may be, so that more may wait. */
   const makeBatch = async (): Promise<boolean> => {
     try {
+      await subjects.ready();
       // While the ledger waits for an operator, nothing is taken in vain.
       const limit = highWater.behind() ? 0 : backlog.nextBatch();
       const sequenced = await sequenceBatch(pool, signer, (state) => highWater.check(state), limit, inbox.after());
-      complained = null;
+      trouble.worked();
       if (!sequenced) {
         backlog.idle();
         return false;
       }
-      inbox.took(sequenced.last);
+      inbox.took(sequenced.added.at(-1)?.seq ?? 0);
       highWater.raise(sequenced);
       announce(sequenced);
       witnesses.poke();
-      const full = sequenced.added === limit;
+      subjects.add(sequenced.added);
+      const full = sequenced.added.length === limit;
       backlog.made(full);
       return full;
     } catch (error) {
       backlog.failed();
-      complain(error);
+      trouble.failed(error);
       return false;
     }
   };
-  const complain = (error: unknown): void => {
-    const message = error instanceof Error ? error.message : String(error);
-    if (message === complained) return;
-    complained = message;
+  const trouble = sayOnce((error, message) => {
     const grave = error instanceof LedgerDamaged || error instanceof LedgerBehind;
     log[grave ? 'error' : 'warn'](
       { error: message },
       'the ledger could not be extended: no credential is issued meanwhile',
     );
-  };
+  });
   const inbox = searchInbox();
-  const backlog = watchBacklog(() => countWaiting(pool, mostWaiting + 1, inbox.taken), complain);
+  const subjects = openSubjectIndex(pool, log);
+  const backlog = watchBacklog(async () => (await findLastFiled(pool)) - inbox.taken, trouble.failed);
   const start = (): void => {
     timer = undefined;
     if (closed) return;
@@ -192,11 +201,11 @@ export function openLedger(options: {
     try {
       if (!isSigned(signedAs)) signedAs = (await findLedgerState(pool)).checkpoint;
       const after = inbox.after();
-      if (isSigned(signedAs) && (await countWaiting(pool, 1, after)) === 0) return;
+      if (isSigned(signedAs) && !(await isWaiting(pool, after))) return;
       if (after === 0) inbox.searchAll();
       start();
     } catch (error) {
-      complain(error);
+      trouble.failed(error);
     }
   };
   const look = setInterval(() => void lookAround(), lookEvery);
@@ -283,6 +292,7 @@ export function openLedger(options: {
       clearInterval(look);
       wake();
       await running;
+      await subjects.close();
       await (await listening).close();
       await highWater.close();
     },

@@ -7,7 +7,6 @@ import { parseNote } from '../ledger/note.ts';
 import { growTiles } from '../ledger/tile-growth.ts';
 import {
   growTiles as writeTiles,
-  indexSubjects,
   lockLedgerState,
   placeWaiting,
   saveLedgerState,
@@ -15,7 +14,7 @@ import {
   type Waiting,
 } from '../store/ledger.ts';
 import type { Pool } from '../store/pool.ts';
-import { inTransaction, type Tx } from '../store/transaction.ts';
+import { inTransaction } from '../store/transaction.ts';
 
 export interface LedgerSigner {
   readonly origin: string;
@@ -26,16 +25,22 @@ export interface LedgerSigner {
   readonly privateKeys: () => readonly LedgerKey[];
 }
 
+/** An event that has got its position. */
+export interface Placed {
+  readonly event: EventId;
+  /** Where it was in the inbox. */
+  readonly seq: number;
+  readonly position: number;
+  readonly bytes: Buffer;
+}
+
 /** The tree as it is after a batch. */
 export interface Sequenced {
   readonly size: number;
   readonly root: Buffer;
-  readonly added: number;
-  /** Where the last of them was in the inbox; 0 when there was none. */
-  readonly last: number;
   readonly checkpoint: string;
-  /** Where the events of the batch are now. */
-  readonly positions: ReadonlyMap<EventId, number>;
+  /** What the batch has added, in order. */
+  readonly added: readonly Placed[];
 }
 
 /** What the tables say is not what the ledger has signed, or not what was written: nothing is signed on top of it. */
@@ -71,15 +76,15 @@ export function sequenceBatch(
     const range = CompactRange.from(state.size, state.edge);
     if (!sameHash(range.root(), state.root))
       throw new LedgerDamaged('the right edge of the tree is not that of its root');
-    if (waiting.length > 0) writeTiles(tx, growTiles(range, checkLeaves(tx, state.size, waiting)));
+    const { added, hashes } = checkLeaves(state.size, waiting);
+    if (hashes.length > 0) writeTiles(tx, growTiles(range, hashes));
     const root = Buffer.from(range.root());
     const checkpoint = signCheckpoint(
       { origin: signer.origin, size: range.size, root },
       ...keys.map(({ privateKey }) => privateKey),
     );
     saveLedgerState(tx, { size: range.size, root, edge: range.toBytes(), checkpoint });
-    const positions = new Map(waiting.map(({ event }, place) => [event, state.size + place]));
-    return { size: range.size, root, added: waiting.length, last: waiting.at(-1)?.seq ?? 0, checkpoint, positions };
+    return { size: range.size, root, checkpoint, added };
   });
 }
 
@@ -90,20 +95,18 @@ export function isSignedByAll(checkpoint: string | null, keys: readonly LedgerKe
   return keys.every(({ vkey }) => signatures.some(({ name, id }) => vkey.startsWith(`${name}+${id}+`)));
 }
 
-/** Holds each event as it now stands against what was seen when it was written, and takes note of what it speaks of. */
-function checkLeaves(tx: Tx, first: number, waiting: readonly Waiting[]): Buffer[] {
-  const subjects: { subject: string; position: number }[] = [];
-  const leaves = waiting.map(({ event, leaf, bytes }, place) => {
+/** Holds each event as it now stands against what was seen when it was written. */
+function checkLeaves(
+  first: number,
+  waiting: readonly Waiting[],
+): { readonly added: readonly Placed[]; readonly hashes: readonly Buffer[] } {
+  const hashes: Buffer[] = [];
+  const added = waiting.map(({ event, seq, leaf, bytes }, place) => {
     if (!bytes) throw new LedgerDamaged(`the event \`${event}\` is gone`);
     const found = leafHash(bytes);
     if (!sameHash(found, leaf)) throw new LedgerDamaged(`the event \`${event}\` is not as it was written`);
-    const ids = new Set(bytes.toString('utf8').match(subjectPattern));
-    for (const id of ids) subjects.push({ subject: id.slice(1, -1), position: first + place });
-    return found;
+    hashes.push(found);
+    return { event, seq, position: first + place, bytes };
   });
-  if (subjects.length > 0) indexSubjects(tx, subjects);
-  return leaves;
+  return { added, hashes };
 }
-
-/** Tenants, persons, devices, grants, requests and sessions, as JSON strings. */
-const subjectPattern = /"(?:ten|per|dev|grt|req|ses)_[0-9a-z]{26}"/g;

@@ -5,6 +5,7 @@ import { keepCosignature } from '../store/cosignatures.ts';
 import { findLedgerState } from '../store/ledger.ts';
 import type { Pool } from '../store/pool.ts';
 import type { HighWater } from './high-water.ts';
+import { sayOnce, type SaidOnce } from './say-once.ts';
 import type { LedgerSigner } from './sequence-ledger.ts';
 import { readTree } from './tree-reader.ts';
 import { askWitness, type WitnessAddress } from './witness-client.ts';
@@ -39,7 +40,7 @@ interface Contact {
   last: number;
   failures: number;
   restsUntil: number;
-  complained: string | null;
+  readonly trouble: SaidOnce;
 }
 
 const firstRest = 200;
@@ -60,10 +61,10 @@ export function openWitnesses(options: {
   const { witnesses, needed, pool, signer, highWater, log } = options;
   const stop = new AbortController();
   const contacts = new Map(
-    witnesses.map((witness): [WitnessAddress, Contact] => [
-      witness,
-      { busy: null, last: 0, failures: 0, restsUntil: 0, complained: null },
-    ]),
+    witnesses.map((witness): [WitnessAddress, Contact] => {
+      const trouble = sayOnce((_, error) => log.warn({ witness: witness.url, error }, 'a witness does not cosign'));
+      return [witness, { busy: null, last: 0, failures: 0, restsUntil: 0, trouble }];
+    }),
   );
   let heard = (): void => {};
   let target: Target | null = null;
@@ -143,16 +144,12 @@ export function openWitnesses(options: {
       }
       wanted.answered.add(witness);
       contact.failures = 0;
-      contact.complained = null;
+      contact.trouble.worked();
     } catch (error) {
       if (stop.signal.aborted) return;
       contact.failures += 1;
       contact.restsUntil = performance.now() + Math.min(longestRest, firstRest * 2 ** (contact.failures - 1));
-      const message = reasonOf(error);
-      if (message !== contact.complained) {
-        log.warn({ witness: witness.url, error: message }, 'a witness does not cosign');
-      }
-      contact.complained = message;
+      contact.trouble.failed(reasonOf(error));
     }
   };
 

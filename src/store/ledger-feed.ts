@@ -2,9 +2,10 @@ import type { GrantId } from '../domain/ids.ts';
 import type { LedgerEvent } from '../ledger/events.ts';
 import type { LedgerFeed } from '../ledger/feed.ts';
 import type { GrantSubject } from '../ledger/ocsf.ts';
+import { listEntries, type FoundEntries } from './ledger-listing.ts';
 import { findLedgerState, readEntries } from './ledger.ts';
 import { openPool } from './pool.ts';
-import { row, type Runner } from './transaction.ts';
+import type { Runner } from './transaction.ts';
 
 /** The ledger of a database for whoever follows it. Reads only, and needs no more than the auditor's role. */
 export function openDatabaseFeed(url: string): LedgerFeed {
@@ -30,15 +31,15 @@ export function openDatabaseFeed(url: string): LedgerFeed {
 
 /** The entry by which a grant was scheduled or begun. */
 async function findGrantBeginning(runner: Runner, grant: GrantId): Promise<Buffer | null> {
-  const found = await row<{ bytes: Buffer }>(
-    runner,
-    'find-grant-beginning',
-    `SELECT a.bytes FROM ledger_subjects s JOIN ledger_entries e ON e.position = s.position
-     JOIN audit_events a ON a.id = e.event AND a.at = e.at
-     WHERE s.subject = $1 AND a.type IN ('grant.scheduled', 'grant.started') ORDER BY s.position LIMIT 1`,
-    [grant],
-  );
-  return found?.bytes ?? null;
+  const { size } = await findLedgerState(runner);
+  const types = ['grant.scheduled', 'grant.started'];
+  const filter = { slugs: null, tenant: null, after: null, before: null, subject: grant, types };
+  for (let from: number | null = 0; from !== null;) {
+    const page: FoundEntries = await listEntries(runner, filter, { from, limit: 1, size });
+    if (page.entries[0]) return page.entries[0].bytes;
+    from = page.next;
+  }
+  return null;
 }
 
 function parse(bytes: Buffer): LedgerEvent {

@@ -1,3 +1,4 @@
+import { findIndexed } from './ledger-subjects.ts';
 import { row, rows, type Runner } from './transaction.ts';
 
 export interface EntryFilter {
@@ -34,7 +35,8 @@ const disorder = 60_000;
 
 /**
  * Entries from a position on that fit a filter, oldest first. Those of a subject or a tenant are found through the
- * index of subjects, and a time by halving; of what is left, a call looks at a bounded number.
+ * index of subjects, but for the newest, which are not in it yet, and a time by halving; of what is left, a call looks at a
+ * bounded number.
  */
 export async function listEntries(
   runner: Runner,
@@ -43,9 +45,17 @@ export async function listEntries(
 ): Promise<FoundEntries> {
   const [range, subjects] = await Promise.all([rangeOf(runner, filter, wanted), subjectsOf(runner, filter)]);
   if (range.from >= range.until || subjects?.length === 0) return { entries: [], next: null };
-  return subjects
-    ? listOfSubjects(runner, filter, range, subjects, wanted.limit)
-    : listOfAll(runner, filter, range, wanted.limit);
+  if (!subjects) return listOfAll(runner, filter, range, wanted.limit, null);
+  const { indexed } = await findIndexed(runner);
+  const older = { from: range.from, until: Math.min(range.until, indexed) };
+  const found =
+    older.from < older.until
+      ? await listOfSubjects(runner, filter, older, subjects, wanted.limit)
+      : { entries: [], next: null };
+  if (found.next !== null || range.until <= indexed) return found;
+  const newest = { from: Math.max(range.from, indexed), until: range.until };
+  const rest = await listOfAll(runner, filter, newest, wanted.limit - found.entries.length, subjects);
+  return { entries: [...found.entries, ...rest.entries], next: rest.next };
 }
 
 async function rangeOf(
@@ -106,15 +116,26 @@ function valuesOf({ slugs, tenant, types, after, before }: EntryFilter, { from, 
   return [from, until, slugs, tenant, types, after, before];
 }
 
-async function listOfAll(runner: Runner, filter: EntryFilter, range: Range, limit: number): Promise<FoundEntries> {
+/** @param subjects of which an entry has to speak; null means of any. */
+async function listOfAll(
+  runner: Runner,
+  filter: EntryFilter,
+  range: Range,
+  limit: number,
+  subjects: readonly string[] | null,
+): Promise<FoundEntries> {
   const { from, until } = range;
   const end = Math.min(until, from + window);
   const entries = await rows<FoundEntries['entries'][number]>(
     runner,
     'list-entries-all',
     `SELECT e.position, a.bytes FROM ledger_entries e, ${eventThatFits}
-     WHERE e.position >= $1 AND e.position < $2 ORDER BY e.position LIMIT $8`,
-    [...valuesOf(filter, { from, until: end }), limit],
+     WHERE e.position >= $1 AND e.position < $2
+       AND ($9::text[] IS NULL OR EXISTS (
+         SELECT FROM unnest($9::text[]) AS of (subject) WHERE position(convert_to('"' || subject || '"', 'UTF8') IN a.bytes) > 0
+       ))
+     ORDER BY e.position LIMIT $8`,
+    [...valuesOf(filter, { from, until: end }), limit, subjects],
   );
   if (entries.length === limit) return { entries, next: entries.at(-1)!.position + 1 };
   return { entries, next: end < until ? end : null };

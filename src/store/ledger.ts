@@ -38,8 +38,12 @@ export async function findLedgerState(runner: Runner): Promise<LedgerState> {
 
 /** Takes the ledger for this transaction; null when another broker has it. */
 export async function lockLedgerState(tx: Tx): Promise<LedgerState | null> {
-  // A broker that is cut off in the middle must not keep the others waiting.
-  tx.post({ text: `SELECT set_config('idle_in_transaction_session_timeout', '1s', true)` });
+  // A broker that is cut off in the middle must not keep the others waiting. And a plan for an inbox that happens to be
+  // small must not stay when it has grown: whatever is looked for here is found by a key.
+  tx.post({
+    text: `SELECT set_config('idle_in_transaction_session_timeout', '1s', true),
+      set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`,
+  });
   return row<LedgerState>(tx, 'lock-ledger-state', `${state} FOR UPDATE SKIP LOCKED`);
 }
 
@@ -157,16 +161,20 @@ export async function locate(
   );
 }
 
-/** How many events wait for a position, counted up to a bound. @param after only those with a greater `seq` are counted. */
-export async function countWaiting(runner: Runner, bound: number, after: number): Promise<number> {
-  const found = await row<{ waiting: number }>(
+/** Whether an event waits for a position. @param after only those with a greater `seq` are looked at. */
+export async function isWaiting(runner: Runner, after: number): Promise<boolean> {
+  const text = 'SELECT 1 AS one FROM ledger_inbox WHERE seq > $1 ORDER BY seq LIMIT 1';
+  return (await row(runner, 'is-waiting', text, [after])) !== null;
+}
+
+/** The greatest `seq` that an event was given, whether it was committed or not. */
+export async function findLastFiled(runner: Runner): Promise<number> {
+  const found = await row<{ last: number }>(
     runner,
-    'count-waiting',
-    `SELECT count(*)::integer AS waiting
-     FROM (SELECT FROM ledger_inbox WHERE seq > $2 ORDER BY seq LIMIT $1) AS counted`,
-    [bound, after],
+    'find-last-filed',
+    'SELECT last_value AS last FROM ledger_inbox_seq_seq',
   );
-  return found!.waiting;
+  return found!.last;
 }
 
 /**
@@ -208,18 +216,3 @@ export async function listenToLedger(pool: Pool, heard: (size: number) => void):
 }
 
 const listenAgainAfter = 500;
-
-/** Remembers which ids entries speak of, so that what concerns somebody or something is found without reading all. */
-export function indexSubjects(
-  tx: Tx,
-  subjects: readonly { readonly subject: string; readonly position: number }[],
-): void {
-  post(
-    tx,
-    'index-subjects',
-    // In the index's own order, most of them land beside the one before.
-    `INSERT INTO ledger_subjects (subject, position)
-     SELECT * FROM unnest($1::text[], $2::bigint[]) AS of (subject, position) ORDER BY subject COLLATE "C", position`,
-    [subjects.map((each) => each.subject), subjects.map((each) => each.position)],
-  );
-}

@@ -223,6 +223,8 @@ const attacks: Record<string, readonly string[]> = {
     (hashes) => `INSERT INTO ledger_tiles VALUES (0, 0, ${hashes})`,
   ),
   policy_in_force_must_be_one: [`INSERT INTO policy_in_force (singular, digest) VALUES (false, 'other')`],
+  index_must_be_one: ['INSERT INTO ledger_indexed VALUES (false, 0)'],
+  indexed_must_not_be_negative: ['UPDATE ledger_indexed SET size = -1'],
   ledger_must_be_one: ['INSERT INTO ledger_state (singular) VALUES (false)'],
   cosigned_size_must_be_positive: [`INSERT INTO ledger_cosignatures VALUES (0, 'w', 'c', E'— w AAAA\\n')`],
   line_must_be_a_signature: [`INSERT INTO ledger_cosignatures VALUES (1, 'w', 'c', 'anything')`],

@@ -1,0 +1,86 @@
+import { subjectsOf } from '../ledger/subjects.ts';
+import { findIndexed, indexSubjects, type Spoken } from '../store/ledger-subjects.ts';
+import { readEntries } from '../store/ledger.ts';
+import type { Pool } from '../store/pool.ts';
+import { sayOnce } from './say-once.ts';
+
+interface Entry {
+  readonly position: number;
+  readonly bytes: Buffer;
+}
+
+/** Notes what the ledger's entries speak of, behind the batches that give them their positions. */
+export interface SubjectIndex {
+  /** A batch was made of these. */
+  add(entries: readonly Entry[]): void;
+  /** Resolves once no more than one batch waits: the next one is not made before. */
+  ready(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What brokers have left behind that died in between is found in this time, in milliseconds. */
+const lookEvery = 1_000;
+const entriesAtOnce = 512;
+
+export function openSubjectIndex(pool: Pool, log: { warn(fields: object, message: string): void }): SubjectIndex {
+  let [before, latest] = [Promise.resolve(), Promise.resolve()];
+  let busy = 0;
+  let closed = false;
+  const stopping = (): boolean => closed;
+
+  const trouble = sayOnce((_, message) => {
+    log.warn(
+      { error: message },
+      'it could not be noted what entries speak of: they are found with more effort meanwhile',
+    );
+  });
+  const enqueue = (work: () => Promise<void>): void => {
+    busy += 1;
+    const done = latest.then(work).then(trouble.worked, trouble.failed);
+    [before, latest] = [latest, done.finally(() => void (busy -= 1))];
+  };
+  /** Reads what no batch of ours has brought along: of brokers that died, or of a release that noted it otherwise. */
+  const catchUp = async (): Promise<void> => {
+    while (!stopping()) {
+      const { size, indexed } = await findIndexed(pool);
+      if (indexed >= size) return;
+      const entries = await readEntries(pool, indexed, entriesAtOnce);
+      if (entries.length === 0) throw new Error(`the entry ${indexed} of the ledger is gone`);
+      await indexSubjects(pool, { ...spokenIn(entries), from: indexed }, true);
+    }
+  };
+  let seen = -1;
+  const look = async (): Promise<void> => {
+    const { size, indexed } = await findIndexed(pool);
+    // Whoever made a batch is about to note it: only what stays as it is has been left behind.
+    const left = indexed < size && indexed === seen;
+    seen = indexed;
+    if (left) await catchUp();
+  };
+  const timer = setInterval(() => {
+    if (busy === 0) enqueue(look);
+  }, lookEvery);
+  timer.unref();
+
+  return {
+    add(entries) {
+      if (entries.length === 0) return;
+      enqueue(async () => {
+        if (!(await indexSubjects(pool, spokenIn(entries)))) await catchUp();
+      });
+    },
+    ready: () => before,
+    async close() {
+      closed = true;
+      clearInterval(timer);
+      await latest;
+    },
+  };
+}
+
+function spokenIn(entries: readonly Entry[]): Spoken {
+  const subjects = entries.flatMap(({ position, bytes }) =>
+    subjectsOf(bytes).map((subject) => ({ subject, position })),
+  );
+  return { from: entries[0]!.position, until: entries.at(-1)!.position + 1, subjects };
+}
