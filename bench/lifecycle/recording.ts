@@ -62,12 +62,15 @@ function splitTransactions(statements: readonly Statement[]): Transaction[] {
   return found;
 }
 
+/** What the sequencer's transactions are known by. */
+const ofSequencer = new Set(['lock-ledger-state', 'index-subjects', 'index-subjects-again']);
+
 /**
  * Whether any value of a transaction names one of these ids. The sequencer's do not count: it works for many lifecycles
  * at once, and what it does for one cannot be done again for another.
  */
 export function mentions(transaction: Transaction, ids: ReadonlySet<string>): boolean {
-  if (transaction.some(({ name }) => name === 'lock-ledger-state')) return false;
+  if (transaction.some(({ name }) => name !== undefined && ofSequencer.has(name))) return false;
   const isOneOf = (value: unknown): boolean =>
     Array.isArray(value) ? value.some(isOneOf) : typeof value === 'string' && ids.has(value);
   return transaction.some(({ values }) => values.some(isOneOf));
