@@ -13,14 +13,17 @@ interface Entry {
 export interface SubjectIndex {
   /** A batch was made of these. */
   add(entries: readonly Entry[]): void;
-  /** Resolves once no more than one batch waits: the next one is not made before. */
+  /** Resolves once all has been noted but for what is being noted last: no batch is made before. */
   ready(): Promise<void>;
+  /** Resolves when all has been noted that was added. */
   close(): Promise<void>;
 }
 
-/** What brokers have left behind that died in between is found in this time, in milliseconds. */
+/** Entries are noted when so many have come together, or when the first has waited so long, in milliseconds. */
+const enough = 512;
+const longestWait = 200;
+/** What brokers have left behind that died in between is found in this time. */
 const lookEvery = 1_000;
-const entriesAtOnce = 512;
 
 export function openSubjectIndex(pool: Pool, log: { warn(fields: object, message: string): void }): SubjectIndex {
   let [before, latest] = [Promise.resolve(), Promise.resolve()];
@@ -34,6 +37,9 @@ export function openSubjectIndex(pool: Pool, log: { warn(fields: object, message
       'it could not be noted what entries speak of: they are found with more effort meanwhile',
     );
   });
+  /** What is not being noted yet, one entry after the other. */
+  const gathered: Entry[] = [];
+  let waiting: NodeJS.Timeout | undefined;
   const enqueue = (work: () => Promise<void>): void => {
     busy += 1;
     const done = latest.then(work).then(trouble.worked, trouble.failed);
@@ -44,10 +50,19 @@ export function openSubjectIndex(pool: Pool, log: { warn(fields: object, message
     while (!stopping()) {
       const { size, indexed } = await findIndexed(pool);
       if (indexed >= size) return;
-      const entries = await readEntries(pool, indexed, entriesAtOnce);
+      const entries = await readEntries(pool, indexed, enough);
       if (entries.length === 0) throw new Error(`the entry ${indexed} of the ledger is gone`);
       await indexSubjects(pool, { ...spokenIn(entries), from: indexed }, true);
     }
+  };
+  const noteGathered = (): void => {
+    clearTimeout(waiting);
+    waiting = undefined;
+    const entries = gathered.splice(0);
+    if (entries.length === 0) return;
+    enqueue(async () => {
+      if (!(await indexSubjects(pool, spokenIn(entries)))) await catchUp();
+    });
   };
   let seen = -1;
   const look = async (): Promise<void> => {
@@ -64,15 +79,18 @@ export function openSubjectIndex(pool: Pool, log: { warn(fields: object, message
 
   return {
     add(entries) {
-      if (entries.length === 0) return;
-      enqueue(async () => {
-        if (!(await indexSubjects(pool, spokenIn(entries)))) await catchUp();
-      });
+      const [last, next] = [gathered.at(-1), entries[0]];
+      // Between them another broker has made a batch.
+      if (last && next && next.position !== last.position + 1) noteGathered();
+      gathered.push(...entries);
+      if (gathered.length >= enough) noteGathered();
+      else waiting ??= setTimeout(noteGathered, longestWait);
     },
     ready: () => before,
     async close() {
       closed = true;
       clearInterval(timer);
+      noteGathered();
       await latest;
     },
   };
