@@ -157,12 +157,12 @@ export function openLedger(options: {
         backlog.idle();
         return false;
       }
-      inbox.took(sequenced.added.at(-1)?.seq ?? 0);
+      const full = sequenced.added.length === limit;
+      inbox.made({ ...sequenced.transaction, last: sequenced.added.at(-1)?.seq ?? null, full });
       highWater.raise(sequenced);
       announce(sequenced);
       witnesses.poke();
       subjects.add(sequenced.added);
-      const full = sequenced.added.length === limit;
       backlog.made(full);
       return full;
     } catch (error) {

@@ -6,6 +6,7 @@ import { leafHash, sameHash } from '../ledger/merkle.ts';
 import { parseNote } from '../ledger/note.ts';
 import { growTiles } from '../ledger/tile-growth.ts';
 import {
+  findTransaction,
   growTiles as writeTiles,
   lockLedgerState,
   placeWaiting,
@@ -41,6 +42,7 @@ export interface Sequenced {
   readonly checkpoint: string;
   /** What the batch has added, in order. */
   readonly added: readonly Placed[];
+  readonly transaction: { readonly xact: number; readonly oldest: number };
 }
 
 /** What the tables say is not what the ledger has signed, or not what was written: nothing is signed on top of it. */
@@ -67,7 +69,11 @@ export function sequenceBatch(
   after: number,
 ): Promise<Sequenced | null> {
   return inTransaction(pool, async (tx) => {
-    const [state, waiting] = await Promise.all([lockLedgerState(tx), placeWaiting(tx, most, after)]);
+    const [state, transaction, waiting] = await Promise.all([
+      lockLedgerState(tx),
+      findTransaction(tx),
+      placeWaiting(tx, most, after),
+    ]);
     if (!state) return null;
     check(state);
     const keys = signer.privateKeys();
@@ -84,7 +90,7 @@ export function sequenceBatch(
       ...keys.map(({ privateKey }) => privateKey),
     );
     saveLedgerState(tx, { size: range.size, root, edge: range.toBytes(), checkpoint });
-    return { size: range.size, root, checkpoint, added };
+    return { size: range.size, root, checkpoint, added, transaction };
   });
 }
 

@@ -47,6 +47,13 @@ export async function lockLedgerState(tx: Tx): Promise<LedgerState | null> {
   return row<LedgerState>(tx, 'lock-ledger-state', `${state} FOR UPDATE SKIP LOCKED`);
 }
 
+/** Which transaction this is, and which was the oldest that ran. Asked between the lock and what is searched under it. */
+export async function findTransaction(tx: Tx): Promise<{ readonly xact: number; readonly oldest: number }> {
+  const text = `SELECT pg_current_xact_id_if_assigned()::text::bigint AS xact,
+    pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest`;
+  return (await row<{ xact: number; oldest: number }>(tx, 'find-transaction', text))!;
+}
+
 /**
  * Takes the oldest events that wait out of the inbox and gives them the positions that follow, without a gap. An event
  * whose transaction commits later comes later: within what depends on one another, that is the order in which it
