@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { searchInbox } from '../../src/broker/inbox-search.ts';
 import { eventOf } from '../../src/ledger/events.ts';
 import { appendEvents } from '../../src/store/events.ts';
