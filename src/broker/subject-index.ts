@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { subjectsOf } from '../ledger/subjects.ts';
 import { findIndexed, indexSubjects, type Spoken } from '../store/ledger-subjects.ts';
 import { readEntries } from '../store/ledger.ts';
@@ -13,7 +14,10 @@ interface Entry {
 export interface SubjectIndex {
   /** A batch was made of these. */
   add(entries: readonly Entry[]): void;
-  /** Resolves once all has been noted but for what is being noted last: no batch is made before. */
+  /**
+   * Resolves once all has been noted but for what is being noted last, or after a second: no batch is made before, or they
+   * would get ahead of it further and further.
+   */
   ready(): Promise<void>;
   /** Resolves when all has been noted that was added. */
   close(): Promise<void>;
@@ -22,6 +26,8 @@ export interface SubjectIndex {
 /** Entries are noted when so many have come together, or when the first has waited so long, in milliseconds. */
 const enough = 512;
 const longestWait = 200;
+/** How long the next batch is held up for what was to be noted before it. */
+const longestHold = 1_000;
 /** What brokers have left behind that died in between is found in this time. */
 const lookEvery = 1_000;
 
@@ -45,8 +51,17 @@ export function openSubjectIndex(pool: Pool, log: { warn(fields: object, message
     const done = latest.then(work).then(trouble.worked, trouble.failed);
     [before, latest] = [latest, done.finally(() => void (busy -= 1))];
   };
-  /** Reads what no batch of ours has brought along: of brokers that died, or of a release that noted it otherwise. */
-  const catchUp = async (): Promise<void> => {
+  let catchingUp: Promise<void> | null = null;
+  /**
+   * Reads what no batch of ours has brought along: of brokers that died, or of a release that noted it otherwise. That may be
+   * much, and no batch waits for it.
+   */
+  const catchUp = (): void => {
+    catchingUp ??= readOn()
+      .then(trouble.worked, trouble.failed)
+      .finally(() => (catchingUp = null));
+  };
+  const readOn = async (): Promise<void> => {
     while (!stopping()) {
       const { size, indexed } = await findIndexed(pool);
       if (indexed >= size) return;
@@ -61,7 +76,7 @@ export function openSubjectIndex(pool: Pool, log: { warn(fields: object, message
     const entries = gathered.splice(0);
     if (entries.length === 0) return;
     enqueue(async () => {
-      if (!(await indexSubjects(pool, spokenIn(entries)))) await catchUp();
+      if (!(await indexSubjects(pool, spokenIn(entries)))) catchUp();
     });
   };
   let seen = -1;
@@ -70,10 +85,10 @@ export function openSubjectIndex(pool: Pool, log: { warn(fields: object, message
     // Whoever made a batch is about to note it: only what stays as it is has been left behind.
     const left = indexed < size && indexed === seen;
     seen = indexed;
-    if (left) await catchUp();
+    if (left) catchUp();
   };
   const timer = setInterval(() => {
-    if (busy === 0) enqueue(look);
+    if (busy === 0 && !catchingUp) enqueue(look);
   }, lookEvery);
   timer.unref();
 
@@ -86,12 +101,13 @@ export function openSubjectIndex(pool: Pool, log: { warn(fields: object, message
       if (gathered.length >= enough) noteGathered();
       else waiting ??= setTimeout(noteGathered, longestWait);
     },
-    ready: () => before,
+    ready: () => Promise.race([before, sleep(longestHold, undefined, { ref: false })]),
     async close() {
       closed = true;
       clearInterval(timer);
       noteGathered();
       await latest;
+      await catchingUp;
     },
   };
 }
