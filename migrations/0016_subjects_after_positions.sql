@@ -1,6 +1,6 @@
 -- What entries speak of is noted after they have their positions and a checkpoint covers them, beside the next batch: it
 -- takes as long as the rest of a batch together. `size` is how many entries, from the first on, are noted. Until the others
--- are, whoever searches looks at those themselves; see src/store/ledger-subjects.ts.
+-- are, whoever searches looks at those themselves; see src/store/ledger-listing.ts.
 
 SET LOCAL ROLE latchkey_admin;
 

@@ -48,10 +48,7 @@ export async function listEntries(
   if (!subjects) return listOfAll(runner, filter, range, wanted.limit, null);
   const { indexed } = await findIndexed(runner);
   const older = { from: range.from, until: Math.min(range.until, indexed) };
-  const found =
-    older.from < older.until
-      ? await listOfSubjects(runner, filter, older, subjects, wanted.limit)
-      : { entries: [], next: null };
+  const found = await listOfSubjects(runner, filter, older, subjects, wanted.limit);
   if (found.next !== null || range.until <= indexed) return found;
   const newest = { from: Math.max(range.from, indexed), until: range.until };
   const rest = await listOfAll(runner, filter, newest, wanted.limit - found.entries.length, subjects);
