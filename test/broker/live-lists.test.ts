@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createLiveLists, type LiveLists, type Subscriber } from '../../src/broker/live-lists.ts';
 import type { DeviceId } from '../../src/domain/ids.ts';
 import { newTestBroker, type TestBroker } from '../support/broker.ts';
+import type { TestDevice } from '../support/device.ts';
 import { listedIn, openLiveStream } from '../support/live-stream.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
 
@@ -135,6 +136,11 @@ describe('a crowd of connected devices', () => {
   });
 });
 
+/** Waits until the broker has noticed which of its connections are gone: what takes one before that is told 503. */
+async function answersAgain(device: TestDevice): Promise<void> {
+  while ((await device.call('GET', '/v1/agent/live-grants')).status !== 200) await sleep(20);
+}
+
 describe('a stream', () => {
   test('of a broker that cannot read its primary says nothing new, and all once it can again', async () => {
     const device = broker.contoso.devices[1]!;
@@ -156,6 +162,7 @@ describe('a stream', () => {
     } finally {
       proxy.setDown(false);
       stream.close();
+      await answersAgain(device);
     }
   });
 
@@ -184,6 +191,7 @@ describe('a stream', () => {
       proxy.setDown(true);
       proxy.setDown(false);
       stream.close();
+      await answersAgain(device);
     }
   });
 

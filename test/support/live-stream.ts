@@ -14,7 +14,8 @@ export interface LiveStream {
 }
 
 export async function openLiveStream(device: TestDevice, url: string): Promise<LiveStream> {
-  const { body } = await device.signIn();
+  const { status, body } = await device.signIn();
+  assert.equal(status, 200, JSON.stringify(body));
   const stop = new AbortController();
   const response = await fetch(`${url}/v1/agent/stream`, {
     headers: { authorization: `Bearer ${body['access_token']}` },
