@@ -84,6 +84,23 @@ export function firstId<K extends IdKind>(kind: K, milliseconds: number): Id<K> 
   return `${idPrefixes[kind]}_${text.padEnd(26, '0')}` as Id<K>;
 }
 
+/**
+ * The UUID that an id carries after its kind, in 32 hexadecimal digits: half as long, and no two things have the same.
+ * The first two letters hold two zero bits and eight others, each four that follow hold twenty.
+ */
+export function uuidOf(id: string): string {
+  let digits = hexadecimal(id, 4, 2, 2);
+  for (let from = 6; from < 30; from += 4) digits += hexadecimal(id, from, 4, 5);
+  return digits;
+}
+
+function hexadecimal(id: string, from: number, letters: number, digits: number): string {
+  let value = 0;
+  for (let place = from; place < from + letters; place++) value = (value << 5) | valueOf[id.charCodeAt(place)]!;
+  return value.toString(16).padStart(digits, '0');
+}
+const valueOf = Uint8Array.from({ length: 128 }, (_, code) => Math.max(0, alphabet.indexOf(String.fromCharCode(code))));
+
 /** 128 bits after two of zero, five to a letter. */
 function encode(bytes: Uint8Array): string {
   let text = '';

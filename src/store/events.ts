@@ -16,37 +16,48 @@ export interface Disclosure {
 
 /** Appends events and the texts they commit to, in the transaction of what they tell. */
 export function appendEvents(tx: Tx, events: readonly LedgerEvent[], disclosures: readonly Disclosure[]): void {
-  const leaves = events.map(leafBytes);
-  let end = 1;
-  const begins = leaves.map(({ length }) => (end += length) - length);
+  const leaves = inOnePiece(events.map(leafBytes));
+  const texts = inOnePiece(disclosures.map(({ value }) => Buffer.from(value)));
   post(
     tx,
     'append-events',
     `WITH disclosed AS (
        INSERT INTO disclosures (commitment, salt, value, person, about, device)
-       SELECT * FROM unnest($8::bytea[], $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[])
+       SELECT substring($8::bytea FROM 32 * place::integer - 31 FOR 32),
+         substring($9::bytea FROM 16 * place::integer - 15 FOR 16),
+         convert_from(substring($10::bytea FROM begin FOR length), 'UTF8'), person, about, device
+       FROM unnest($11::integer[], $12::integer[], $13::text[], $14::text[], $15::text[])
+         WITH ORDINALITY AS of (begin, length, person, about, device, place)
      )
      INSERT INTO audit_events (id, at, type, tenant, bytes)
-     SELECT id, at, type, tenant, substring($7::bytea FROM begin FOR length)
-     FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::integer[], $6::integer[])
+     SELECT id, at, type, tenant, substring($5::bytea FROM begin FOR length)
+     FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $6::integer[], $7::integer[])
        AS of (id, at, type, tenant, begin, length)`,
     [
       events.map((event) => event.id),
       events.map((event) => event.at),
       events.map((event) => event.type),
       events.map((event) => event.tenant),
-      begins,
-      leaves.map(({ length }) => length),
-      // In one piece, which travels as it is: an array of bytes would be spelt out in hexadecimal.
-      Buffer.concat(leaves),
-      disclosures.map((each) => Buffer.from(each.commitment, 'base64url')),
-      disclosures.map((each) => Buffer.from(each.salt)),
-      disclosures.map((each) => each.value),
+      leaves.bytes,
+      leaves.begins,
+      leaves.lengths,
+      Buffer.concat(disclosures.map((each) => Buffer.from(each.commitment, 'base64url'))),
+      Buffer.concat(disclosures.map((each) => each.salt)),
+      texts.bytes,
+      texts.begins,
+      texts.lengths,
       disclosures.map((each) => each.person),
       disclosures.map((each) => each.about),
       disclosures.map((each) => each.device),
     ],
   );
+}
+
+/** Pieces as one parameter, which travels as it is: an array of them would be spelt out and read letter by letter. */
+function inOnePiece(pieces: readonly Buffer[]): { bytes: Buffer; begins: number[]; lengths: number[] } {
+  const lengths = pieces.map(({ length }) => length);
+  let end = 1;
+  return { bytes: Buffer.concat(pieces), begins: lengths.map((length) => (end += length) - length), lengths };
 }
 
 /** Makes the partitions that the coming months need, with the rights of the schema's owner. @returns how many. */

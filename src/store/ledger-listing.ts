@@ -1,3 +1,4 @@
+import { uuidOf } from '../domain/ids.ts';
 import { findIndexed } from './ledger-subjects.ts';
 import { row, rows, type Runner } from './transaction.ts';
 
@@ -109,6 +110,12 @@ const eventThatFits = `LATERAL (
     AND ($6::timestamptz IS NULL OR a.at >= $6) AND ($7::timestamptz IS NULL OR a.at < $7) OFFSET 0
 ) AS a`;
 
+/** That it speaks of one of these indeed: the index knows nothing of kinds, and of the newest entries nothing at all. */
+const speaksOf = (subjects: string): string => `EXISTS (
+  SELECT FROM unnest(${subjects}::text[]) AS of (subject)
+  WHERE position(convert_to('"' || subject || '"', 'UTF8') IN a.bytes) > 0
+)`;
+
 function valuesOf({ slugs, tenant, types, after, before }: EntryFilter, { from, until }: Range): unknown[] {
   return [from, until, slugs, tenant, types, after, before];
 }
@@ -128,9 +135,7 @@ async function listOfAll(
     'list-entries-all',
     `SELECT e.position, a.bytes FROM ledger_entries e, ${eventThatFits}
      WHERE e.position >= $1 AND e.position < $2
-       AND ($9::text[] IS NULL OR EXISTS (
-         SELECT FROM unnest($9::text[]) AS of (subject) WHERE position(convert_to('"' || subject || '"', 'UTF8') IN a.bytes) > 0
-       ))
+       AND ($9::text[] IS NULL OR ${speaksOf('$9')})
      ORDER BY e.position LIMIT $8`,
     [...valuesOf(filter, { from, until: end }), limit, subjects],
   );
@@ -140,7 +145,7 @@ async function listOfAll(
 
 /** The first positions of each subject in the range, together in order. */
 const candidates = (subjects: string, most: string): string => `
-  SELECT DISTINCT found.position FROM unnest(${subjects}::text[]) AS of (subject), LATERAL (
+  SELECT DISTINCT found.position FROM unnest(${subjects}::uuid[]) AS of (subject), LATERAL (
     SELECT s.position FROM ledger_subjects s WHERE s.subject = of.subject AND s.position >= $1 AND s.position < $2
     ORDER BY s.position LIMIT ${most}
   ) AS found ORDER BY found.position LIMIT ${most}`;
@@ -154,21 +159,22 @@ async function listOfSubjects(
 ): Promise<FoundEntries> {
   // Where nothing more is asked than whose they are, the first that are found are the ones.
   const most = filter.types === null && filter.subject === null ? limit : window;
+  const uuids = subjects.map(uuidOf);
   const entries = await rows<FoundEntries['entries'][number]>(
     runner,
     'list-entries-subjects',
-    `WITH candidates AS MATERIALIZED (${candidates('$9', '$10')})
+    `WITH candidates AS MATERIALIZED (${candidates('$10', '$11')})
      SELECT c.position, a.bytes FROM candidates c,
        LATERAL (SELECT event, at FROM ledger_entries WHERE position = c.position OFFSET 0) AS e, ${eventThatFits}
-     ORDER BY c.position LIMIT $8`,
-    [...valuesOf(filter, range), limit, subjects, most],
+     WHERE ${speaksOf('$9')} ORDER BY c.position LIMIT $8`,
+    [...valuesOf(filter, range), limit, subjects, uuids, most],
   );
   if (entries.length === limit) return { entries, next: entries.at(-1)!.position + 1 };
   const end = await row<{ last: number | null; looked: number }>(
     runner,
     'end-of-candidates',
     `SELECT max(position) AS last, count(*)::integer AS looked FROM (${candidates('$3', '$4')}) AS looked`,
-    [range.from, range.until, subjects, most],
+    [range.from, range.until, uuids, most],
   );
   return { entries, next: end!.looked === most ? end!.last! + 1 : null };
 }

@@ -1,3 +1,4 @@
+import { uuidOf } from '../domain/ids.ts';
 import { row, type Runner } from './transaction.ts';
 
 /** Entries that follow on one another, and what they speak of. */
@@ -33,10 +34,10 @@ export async function indexSubjects(
        UPDATE ledger_indexed SET size = $2 WHERE size = $1 RETURNING size
      ), noted AS (
        INSERT INTO ledger_subjects (subject, position)
-       SELECT subject, position FROM next, unnest($3::text[], $4::bigint[]) AS of (subject, position)
-       ORDER BY subject COLLATE "C", position ${again ? 'ON CONFLICT DO NOTHING' : ''}
+       SELECT subject, position FROM next, unnest($3::uuid[], $4::bigint[]) AS of (subject, position)
+       ORDER BY subject, position ${again ? 'ON CONFLICT DO NOTHING' : ''}
      ) SELECT EXISTS (SELECT FROM next) AS was`,
-    [from, until, subjects.map((each) => each.subject), subjects.map((each) => each.position)],
+    [from, until, subjects.map((each) => uuidOf(each.subject)), subjects.map((each) => each.position)],
   );
   return found!.was;
 }

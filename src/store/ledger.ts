@@ -74,12 +74,24 @@ export async function placeWaiting(tx: Tx, limit: number, after: number): Promis
        INSERT INTO ledger_entries (position, event, at)
        SELECT (SELECT size FROM mine) + row_number() OVER (ORDER BY seq) - 1, event, at FROM taken
      )
-     SELECT event, seq, leaf, (SELECT bytes FROM audit_events a WHERE a.id = taken.event AND a.at = taken.at) AS bytes
+     SELECT event, seq, leaf,
+       (SELECT encode(bytes, 'escape') FROM audit_events a WHERE a.id = taken.event AND a.at = taken.at) AS escaped
      FROM taken ORDER BY seq`,
     values: [limit, after],
     harmlessAlone: true,
   });
-  return placed.rows as Waiting[];
+  return placed.rows.map(({ escaped, ...waiting }) => ({
+    ...waiting,
+    bytes: escaped === null ? null : bytesOf(escaped),
+  }));
+}
+
+/** Bytes in PostgreSQL's "escape" format: nearly all of an event is as it is, which is half as long as hexadecimal. */
+function bytesOf(escaped: string): Buffer {
+  const plain = escaped.replace(/\\(\\|[0-7]{3})/g, (_, code: string) =>
+    code === '\\' ? code : String.fromCharCode(Number.parseInt(code, 8)),
+  );
+  return Buffer.from(plain, 'latin1');
 }
 
 /**

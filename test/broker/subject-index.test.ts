@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openSubjectIndex } from '../../src/broker/subject-index.ts';
+import { uuidOf } from '../../src/domain/ids.ts';
 import { openPool } from '../../src/store/pool.ts';
 import { newTestDatabase } from '../support/postgres.ts';
 import { connect } from '../support/sql.ts';
@@ -31,7 +32,7 @@ test('a batch waits for what is to be noted before it, but only for a second, an
   await index.close();
   const { rows } = await holder.query(
     `SELECT i.size, (SELECT count(*) FROM ledger_subjects WHERE subject = $1) AS noted FROM ledger_indexed i`,
-    [subject],
+    [uuidOf(subject)],
   );
   assert.deepEqual(rows, [{ size: 1_024, noted: 1_024 }]);
   await holder.end();

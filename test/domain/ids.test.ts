@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { idPattern, idPrefixes, isId, newId, type IdKind } from '../../src/domain/ids.ts';
+import { idPattern, idPrefixes, isId, newId, uuidOf, type IdKind } from '../../src/domain/ids.ts';
 
 const kinds = Object.keys(idPrefixes) as IdKind[];
 const kind = fc.constantFrom(...kinds);
@@ -17,12 +17,25 @@ test('an id begins with its kind and the moment of its making, as the TypeID spe
 test('an id is a UUID of version 7 and of the RFC variant', () => {
   fc.assert(
     fc.property(kind, moment, (kind, at) => {
-      const bytes = uuidOf(newId(kind, at));
+      const bytes = Buffer.from(uuidOf(newId(kind, at)), 'hex');
       assert.equal(bytes.readUIntBE(0, 6), at);
       assert.equal(bytes[6]! >> 4, 7);
       assert.equal(bytes[8]! >> 6, 2);
     }),
   );
+});
+
+test('the UUID in an id is the one that the TypeID specification writes so', () => {
+  // Vectors of the specification.
+  for (const [text, uuid] of [
+    ['00000000000000000000000000', '00000000-0000-0000-0000-000000000000'],
+    ['0000000000000000000000000g', '00000000-0000-0000-0000-000000000010'],
+    ['7zzzzzzzzzzzzzzzzzzzzzzzzz', 'ffffffff-ffff-ffff-ffff-ffffffffffff'],
+    ['0123456789abcdefghjkmnpqrs', '0110c853-1d09-52d8-d73e-1194e95b5f19'],
+    ['01h455vb4pex5vsknk084sn02q', '01890a5d-ac96-774b-bcce-b302099a8057'],
+  ] as const) {
+    assert.equal(uuidOf(`dev_${text}`), uuid.replaceAll('-', ''));
+  }
 });
 
 test('ids of one kind sort as the moments of their making do', () => {
@@ -69,10 +82,3 @@ test('what is not quite an id is none', () => {
   for (const each of bent) assert.equal(isId('grant', each), false, JSON.stringify(each));
   assert.ok(idPattern('grant').test(id));
 });
-
-function uuidOf(id: string): Buffer {
-  const letters = '0123456789abcdefghjkmnpqrstvwxyz';
-  let value = 0n;
-  for (const letter of id.slice(4)) value = value * 32n + BigInt(letters.indexOf(letter));
-  return Buffer.from(value.toString(16).padStart(32, '0'), 'hex');
-}
