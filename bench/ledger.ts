@@ -1,9 +1,9 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Client } from 'pg';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../src/development/embedded-postgres.ts';
 import { migrate } from '../src/store/migrate.ts';
+import { postgresVersion, settle, withClient } from './database.ts';
 import type { Answer, Order, Start } from './ledger/broker.ts';
 import { newCast, type Cast } from './ledger/lives.ts';
 import { runVerify, type VerifyRun } from './ledger/verify-run.ts';
@@ -41,7 +41,7 @@ export async function benchLedger({ seconds, rounds, entries, progress }: BenchO
     const quarter = Math.ceil(entries / 4);
     progress(`filling the ledger to ${quarter.toLocaleString('en-GB')} entries`);
     const few = await broker.run('fill', { ...filling, size: quarter });
-    await settle(postgres);
+    await settle(postgres.adminUrl);
     const verifiedSmall = await runVerify(postgres.auditorUrl, broker.vkey, few.size!);
     progress(`verified in ${verifiedSmall.seconds.toFixed(1)} s`);
 
@@ -73,7 +73,7 @@ export async function benchLedger({ seconds, rounds, entries, progress }: BenchO
     progress(`filling the ledger to ${entries.toLocaleString('en-GB')} entries`);
     const filled = await broker.run('fill', { ...filling, size: entries });
     progress(`filled at ${filled.perSecond!.toFixed(0)} events/s; verifying`);
-    await settle(postgres);
+    await settle(postgres.adminUrl);
     const verified: VerifyRun[] = [];
     for (let time = 0; time < 3; time++) {
       verified.push(await runVerify(postgres.auditorUrl, broker.vkey, filled.size!));
@@ -221,7 +221,7 @@ function nextAnswer(child: ChildProcess): Promise<Answer> {
 /** Migrates, and makes what is beside the product: the persons that events are about, and a plain table. */
 export async function makeTables(postgres: EmbeddedPostgres, cast: Cast): Promise<string> {
   await migrate(postgres.adminUrl);
-  return withClient(postgres.adminUrl, async (client) => {
+  await withClient(postgres.adminUrl, async (client) => {
     await client.query('CREATE TABLE plain_events (id text PRIMARY KEY, event text NOT NULL)');
     await client.query('GRANT INSERT ON plain_events TO latchkey_app');
     await client.query(
@@ -229,22 +229,6 @@ export async function makeTables(postgres: EmbeddedPostgres, cast: Cast): Promis
        SELECT id, 'https://login.example', id, now() FROM unnest($1::text[]) AS of (id)`,
       [[...cast.engineers, ...cast.leads]],
     );
-    const { rows } = await client.query<{ server_version: string }>('SHOW server_version');
-    return rows[0]!.server_version.split(' ')[0]!;
   });
-}
-
-/** What the server does by itself now and then is done before time is taken. */
-export async function settle(postgres: EmbeddedPostgres): Promise<void> {
-  await withClient(postgres.adminUrl, (client) => client.query('VACUUM ANALYZE'));
-}
-
-export async function withClient<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
+  return postgresVersion(postgres.adminUrl);
 }

@@ -1,8 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client } from 'pg';
 import { startTestIssuer } from '../test/support/issuer.ts';
+import { postgresVersion, urlsOf } from './database.ts';
 import { brokerConfig, freePort, startBrokerProcess } from './lifecycle/broker-process.ts';
 import { startFloor, takeTurns } from './lifecycle/floor-process.ts';
 import { runClosed, runOpen, type Latencies } from './lifecycle/load.ts';
@@ -233,16 +231,4 @@ async function measureStarts(
     { name: 'ready after start', value: median(ready), unit: 's', digits: 2, range: range(ready), bar: { atMost: 3 } },
     { name: 'memory, idle', value: median(memory), unit: 'MB', digits: 0, range: range(memory), bar: { atMost: 150 } },
   ];
-}
-
-function urlsOf(directory: string): Record<'admin' | 'app' | 'auditor', string> {
-  return JSON.parse(readFileSync(join(directory, 'postgres', 'urls.json'), 'utf8')) as never;
-}
-
-async function postgresVersion(url: string): Promise<string> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  const { rows } = await client.query<{ server_version: string }>('SHOW server_version');
-  await client.end();
-  return rows[0]!.server_version.split(' ')[0]!;
 }

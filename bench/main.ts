@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { benchAgents } from './agents.ts';
+import { benchEndings } from './endings.ts';
 import { benchLedger } from './ledger.ts';
 import { benchLifecycle } from './lifecycle.ts';
 import { formatReport, isMet, writeReport, type Report } from './report.ts';
@@ -32,6 +33,7 @@ const benchmarks: Readonly<Record<string, (options: BenchOptions) => Promise<Rep
   lifecycle: benchLifecycle,
   verify: benchVerify,
   agents: benchAgents,
+  endings: benchEndings,
   sizes: benchSizes,
 };
 

@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startEmbeddedPostgres } from '../src/development/embedded-postgres.ts';
 import { startTestIssuer } from '../test/support/issuer.ts';
-import { makeTables, settle, startWriting, withClient } from './ledger.ts';
+import { settle, urlsOf, withClient } from './database.ts';
+import { makeTables, startWriting } from './ledger.ts';
 import { newCast } from './ledger/lives.ts';
 import { brokerConfig, freePort, startBrokerProcess } from './lifecycle/broker-process.ts';
 import { runClosed } from './lifecycle/load.ts';
@@ -53,7 +53,7 @@ async function measureEntries(
     const fillTo = async (size: number): Promise<Sizes> => {
       progress(`filling the ledger to ${size.toLocaleString('en-GB')} entries`);
       await broker.run('fill', { ...filling, size });
-      await settle(postgres);
+      await settle(postgres.adminUrl);
       return readSizes(postgres.adminUrl);
     };
     const grown = difference(await fillTo(Math.ceil(entries / 4)), await fillTo(entries));
@@ -91,9 +91,7 @@ async function measureLifecycles(options: BenchOptions): Promise<{ count: number
       world,
       jwks.keys.map(({ kid }) => kid),
     );
-    const { admin } = JSON.parse(readFileSync(join(scratch.path, 'postgres', 'urls.json'), 'utf8')) as {
-      admin: string;
-    };
+    const { admin } = urlsOf(scratch.path);
     const live = async (share: number): Promise<Sizes> => {
       await runClosed(config.publicUrl, steps, world, { concurrency, seconds: seconds * share });
       return readSizes(admin);
