@@ -23,26 +23,24 @@ export function appendEvents(tx: Tx, events: readonly LedgerEvent[], disclosures
     'append-events',
     `WITH disclosed AS (
        INSERT INTO disclosures (commitment, salt, value, person, about, device)
-       SELECT substring($8::bytea FROM 32 * place::integer - 31 FOR 32),
-         substring($9::bytea FROM 16 * place::integer - 15 FOR 16),
-         convert_from(substring($10::bytea FROM begin FOR length), 'UTF8'), person, about, device
-       FROM unnest($11::integer[], $12::integer[], $13::text[], $14::text[], $15::text[])
-         WITH ORDINALITY AS of (begin, length, person, about, device, place)
+       SELECT commitment, salt, convert_from(substring($10::bytea FROM begin FOR length), 'UTF8'), person, about, device
+       FROM unnest($8::bytea[], $9::bytea[], $11::integer[], $12::integer[], $13::text[], $14::text[], $15::text[])
+         AS of (commitment, salt, begin, length, person, about, device)
      )
      INSERT INTO audit_events (id, at, type, tenant, bytes)
-     SELECT id, at, type, tenant, substring($5::bytea FROM begin FOR length)
-     FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $6::integer[], $7::integer[])
+     SELECT id, at, type, tenant, substring($7::bytea FROM begin FOR length)
+     FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::integer[], $6::integer[])
        AS of (id, at, type, tenant, begin, length)`,
     [
       events.map((event) => event.id),
       events.map((event) => event.at),
       events.map((event) => event.type),
       events.map((event) => event.tenant),
-      leaves.bytes,
       leaves.begins,
       leaves.lengths,
-      Buffer.concat(disclosures.map((each) => Buffer.from(each.commitment, 'base64url'))),
-      Buffer.concat(disclosures.map((each) => each.salt)),
+      leaves.bytes,
+      disclosures.map((each) => Buffer.from(each.commitment, 'base64url')),
+      disclosures.map((each) => Buffer.from(each.salt)),
       texts.bytes,
       texts.begins,
       texts.lengths,
