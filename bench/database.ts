@@ -1,20 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Client } from 'pg';
+import { withClient } from '../src/development/postgres-roles.ts';
 
 /** Of the embedded database of a broker that was started in that directory. */
 export function urlsOf(directory: string): Record<'admin' | 'app' | 'auditor', string> {
   return JSON.parse(readFileSync(join(directory, 'postgres', 'urls.json'), 'utf8')) as never;
-}
-
-export async function withClient<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
 }
 
 export function postgresVersion(url: string): Promise<string> {

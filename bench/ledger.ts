@@ -2,15 +2,16 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../src/development/embedded-postgres.ts';
+import { withClient } from '../src/development/postgres-roles.ts';
 import { migrate } from '../src/store/migrate.ts';
-import { postgresVersion, settle, withClient } from './database.ts';
+import { postgresVersion, settle } from './database.ts';
 import type { Answer, Order, Start } from './ledger/broker.ts';
 import { newCast, type Cast } from './ledger/lives.ts';
 import { runVerify, type VerifyRun } from './ledger/verify-run.ts';
 import { thisMachine } from './machine.ts';
 import type { BenchOptions } from './main.ts';
 import { processorSeconds, watchOthers } from './processes.ts';
-import { othersMeasure, type Measure, type Report } from './report.ts';
+import { latencyMeasures, othersMeasure, type Measure, type Report } from './report.ts';
 import { scratchDirectory } from './scratch.ts';
 import { median, quantile, range } from './statistics.ts';
 
@@ -144,18 +145,6 @@ function writingMeasures(perRound: readonly Round[]): Measure[] {
       150,
     ),
   ];
-}
-
-/** @param atMost milliseconds that its p99 may have. */
-function latencyMeasures(name: string, slices: readonly (readonly number[])[], atMost?: number): Measure[] {
-  return ([0.5, 0.99] as const).map((q) => ({
-    name: `${name}, p${q * 100}`,
-    value: quantile(slices.flat(), q),
-    unit: 'ms',
-    digits: 1,
-    ...(slices.length > 1 && { range: range(slices.map((slice) => quantile(slice, q))) }),
-    ...(q === 0.99 && atMost !== undefined && { bar: { atMost } }),
-  }));
 }
 
 function verifyMeasures(first: VerifyRun, runs: readonly VerifyRun[]): Measure[] {

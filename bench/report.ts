@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describeMachine, type Machine } from './machine.ts';
+import { median, quantile, range } from './statistics.ts';
 
 /** One row of a report: what was measured, and the bar it has to clear if it has one. */
 export interface Measure {
@@ -20,6 +21,23 @@ export function othersMeasure(percent: number | null): Measure[] {
 
 export function seconds(name: string, value: number, atMost?: number): Measure {
   return { name, value, unit: 's', digits: 1, ...(atMost !== undefined && { bar: { atMost } }) };
+}
+
+/** The median of what several rounds took, and how far they lay apart. */
+export function secondsOfRounds(name: string, rounds: readonly number[], atMost?: number): Measure {
+  return { ...seconds(name, median(rounds), atMost), range: range(rounds) };
+}
+
+/** @param atMost milliseconds that its p99 may have. */
+export function latencyMeasures(name: string, slices: readonly (readonly number[])[], atMost?: number): Measure[] {
+  return ([0.5, 0.99] as const).map((q) => ({
+    name: `${name}, p${q * 100}`,
+    value: quantile(slices.flat(), q),
+    unit: 'ms',
+    digits: 1,
+    ...(slices.length > 1 && { range: range(slices.map((slice) => quantile(slice, q))) }),
+    ...(q === 0.99 && atMost !== undefined && { bar: { atMost } }),
+  }));
 }
 
 export function megabytes(name: string, value: number, atMost: number | null): Measure {

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { startEmbeddedPostgres } from '../src/development/embedded-postgres.ts';
+import { withClient } from '../src/development/postgres-roles.ts';
 import { startTestIssuer } from '../test/support/issuer.ts';
-import { settle, urlsOf, withClient } from './database.ts';
+import { settle, urlsOf } from './database.ts';
 import { makeTables, startWriting } from './ledger.ts';
 import { newCast } from './ledger/lives.ts';
 import { brokerConfig, freePort, startBrokerProcess } from './lifecycle/broker-process.ts';
