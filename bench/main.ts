@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { benchAgents } from './agents.ts';
 import { benchEndings } from './endings.ts';
+import { benchHistory } from './history.ts';
 import { benchLedger } from './ledger.ts';
 import { benchLifecycle } from './lifecycle.ts';
 import { formatReport, isMet, writeReport, type Report } from './report.ts';
@@ -22,6 +23,8 @@ export interface BenchOptions {
   readonly agents: readonly number[];
   /** Brokers on one database; agents are connected to the first. */
   readonly brokers: number;
+  /** How many lifecycles the database has behind it that is held against an empty one. */
+  readonly history: number;
   /** A folder for the broker's CPU profile. */
   readonly profile?: string;
   /** Says what goes on. */
@@ -34,10 +37,22 @@ const benchmarks: Readonly<Record<string, (options: BenchOptions) => Promise<Rep
   verify: benchVerify,
   agents: benchAgents,
   endings: benchEndings,
+  history: benchHistory,
   sizes: benchSizes,
 };
 
-const usage = `usage: npm run bench -- [${Object.keys(benchmarks).join('|')}]… [--seconds N] [--rounds N] [--devices N] [--concurrency N] [--agents N,…] [--brokers N] [--entries N] [--profile DIR] [--json]
+/** What is run when nothing else is said. */
+const usual = {
+  seconds: 6,
+  rounds: 5,
+  devices: 1_000,
+  concurrency: 32,
+  brokers: 2,
+  entries: 1_000_000,
+  history: 1_000_000,
+};
+
+const usage = `usage: npm run bench -- [${Object.keys(benchmarks).join('|')}]… [--seconds N] [--rounds N] [--devices N] [--concurrency N] [--agents N,…] [--brokers N] [--entries N] [--history N] [--profile DIR] [--json]
 
 Measures what docs/performance.md promises, writes bench/results/NAME.json, and exits 1 when a bar is missed.`;
 
@@ -45,18 +60,14 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 process.exitCode = await run(process.argv.slice(2));
 
 async function run(args: readonly string[]): Promise<number> {
-  const number = { type: 'string' } as const;
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
     options: {
-      seconds: { ...number, default: '6' },
-      rounds: { ...number, default: '5' },
-      devices: { ...number, default: '1000' },
-      concurrency: { ...number, default: '32' },
-      agents: { ...number, default: '1000,10000' },
-      brokers: { ...number, default: '2' },
-      entries: { ...number, default: '1000000' },
+      ...Object.fromEntries(
+        Object.entries(usual).map(([name, value]) => [name, { type: 'string', default: String(value) } as const]),
+      ),
+      agents: { type: 'string', default: '1000,10000' },
       profile: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -64,31 +75,20 @@ async function run(args: readonly string[]): Promise<number> {
   });
   const unknown = positionals.filter((name) => !Object.hasOwn(benchmarks, name));
   const agents = values.agents.split(',').map(Number);
-  const { seconds: slice, rounds: times, devices: many, concurrency: inFlight, brokers: some, entries: all } = values;
-  const counts = [...[slice, times, many, inFlight, some, all].map(Number), ...agents];
-  if (values.help || unknown.length > 0 || !counts.every((count) => Number.isInteger(count) && count > 0)) {
+  const counts = Object.fromEntries(
+    Object.keys(usual).map((name) => [name, Number(values[name as never])]),
+  ) as unknown as typeof usual;
+  const all = [...Object.values(counts), ...agents];
+  if (values.help || unknown.length > 0 || !all.every((count) => Number.isInteger(count) && count > 0)) {
     console.error(usage);
     return values.help ? 0 : 2;
   }
-  const [seconds, rounds, devices, concurrency, brokers, entries] = counts as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
   const progress = (message: string): void => console.error(`  ${message}`);
   const reports: Report[] = [];
   for (const name of positionals.length > 0 ? positionals : Object.keys(benchmarks)) {
     const report = await benchmarks[name]!({
-      seconds,
-      rounds,
-      devices,
-      concurrency,
+      ...counts,
       agents,
-      brokers,
-      entries,
       progress,
       ...(values.profile !== undefined && { profile: values.profile }),
     });

@@ -9,7 +9,7 @@ import { startBroker, type ServeLog } from '../../src/serve.ts';
 import { openPool } from '../../src/store/pool.ts';
 import { bareSignature, signBare, verifyBare, type BareSignature } from '../signatures.ts';
 import { openConnection } from './connection.ts';
-import { arriveAtRandom, pause, type Latencies } from './load.ts';
+import { arriveAtRandom, noLatencies, pause, type Latencies } from './load.ts';
 import {
   journeysOf,
   mentions,
@@ -194,7 +194,7 @@ function runOpen(
   recorded: Recorded,
   rate: { readonly seconds: number; readonly perSecond: number },
 ): Promise<Latencies> {
-  return arriveAtRandom(rate, async (began, into) => {
+  return arriveAtRandom(rate, noLatencies, async (began, into) => {
     const steps = freshTransactions(world, recorded).filter(({ length }) => length > 1);
     for (const [place, step] of (['ask', 'decide', 'mint'] as const).entries()) {
       const due = began + place * pause;

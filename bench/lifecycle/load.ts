@@ -42,12 +42,14 @@ const wakingUp = 1;
 /**
  * Calls `begin` at random moments (a Poisson process) with the moment that was meant, however long what it begins takes,
  * and with where to keep what it measures. The heap is swept before, so that no pause is taken for somebody else's.
+ * @returns what was kept of all that counts.
  */
-export async function arriveAtRandom(
+export async function arriveAtRandom<T>(
   { perSecond, seconds }: { readonly perSecond: number; readonly seconds: number },
-  begin: (due: number, into: Latencies) => Promise<void>,
-): Promise<Latencies> {
-  const [uncounted, counted] = [noLatencies(), noLatencies()];
+  nothing: () => T,
+  begin: (due: number, into: T) => Promise<void>,
+): Promise<T> {
+  const [uncounted, counted] = [nothing(), nothing()];
   sweep();
   const from = performance.now() + wakingUp * 1_000;
   const until = from + seconds * 1_000;
@@ -63,7 +65,7 @@ export async function arriveAtRandom(
   return counted;
 }
 
-const noLatencies = (): Latencies => ({ ask: [], decide: [], mint: [] });
+export const noLatencies = (): Latencies => ({ ask: [], decide: [], mint: [] });
 
 /**
  * Begins lifecycles at random moments (a Poisson process), however the broker keeps up. A step is due at a moment
@@ -85,7 +87,7 @@ export async function runOpen(
     idle.push(connection);
     return result;
   };
-  const latencies = await arriveAtRandom(rate, async (due, into) => {
+  const latencies = await arriveAtRandom(rate, noLatencies, async (due, into) => {
     const lifecycle = await anyLifecycle(world);
     const request = await timed(due, into.ask, (c) => steps.ask(c, lifecycle));
     const grant = await timed(due + pause, into.decide, (c) => steps.decide(c, lifecycle, request));
