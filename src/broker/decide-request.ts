@@ -1,5 +1,5 @@
 import { LatchkeyError } from '../domain/errors.ts';
-import type { GrantId, PersonId, RequestId } from '../domain/ids.ts';
+import type { DeviceId, GrantId, PersonId, RequestId } from '../domain/ids.ts';
 import {
   approve,
   deny,
@@ -14,6 +14,7 @@ import {
 import type { Narrow } from '../domain/terms.ts';
 import { decide } from '../policy/index.ts';
 import type { Decision, TenantFacts } from '../policy/question.ts';
+import { lockEnrolledOf } from '../store/devices.ts';
 import { aliasesOf } from '../store/persons.ts';
 import {
   findRequest,
@@ -42,6 +43,8 @@ export interface Say {
   readonly narrow: Narrow | null;
 }
 
+const noDevices: ReadonlySet<DeviceId> = new Set();
+
 /**
  * One person's yes or no. The last yes that was needed makes the grant, one no ends the request, in this transaction.
  * @throws not-found when the caller may not see the request; not-permitted, recorded, when they may decide none of its
@@ -55,7 +58,11 @@ export async function decideRequest(
   id: RequestId,
   say: Say,
 ): Promise<Outcome> {
-  const [stored, aliases] = await Promise.all([lockForDecision(tx, id), aliasesOf(tx, caller.id)]);
+  const [stored, aliases, enrolled] = await Promise.all([
+    lockForDecision(tx, id),
+    aliasesOf(tx, caller.id),
+    say.verdict === 'approve' ? lockEnrolledOf(tx, id) : noDevices,
+  ]);
   const tenant = stored && (await fixedTenant(tx, stored.request.tenant));
   if (!stored || !tenant) throw new LatchkeyError('not-found', 'there is no such request');
   const { request, now } = stored;
@@ -101,7 +108,7 @@ export async function decideRequest(
   }
   if (outcome.outcome === 'open') return { request: outcome.request, made: null };
   journal.notice(now, { person: request.requester }, 'request-decided', id);
-  const agreed = { request: outcome.request, terms: outcome.terms, decisions: [decided] };
+  const agreed = { request: outcome.request, terms: outcome.terms, decisions: [decided], enrolled };
   const granted = (grant: GrantId): AccessRequest => ({ ...outcome.request, state: 'granted', grant });
   if (pending.extends) {
     const { id: extended } = await extendGrant(context, tx, journal, agreed, stored, now);

@@ -1,6 +1,6 @@
 import { LatchkeyError } from '../domain/errors.ts';
 import { spanOf, type LiveGrant } from '../domain/grant.ts';
-import { newId } from '../domain/ids.ts';
+import { newId, type DeviceId } from '../domain/ids.ts';
 import { teamFor, type Profile } from '../domain/profile.ts';
 import type { AccessRequest, PendingRequest } from '../domain/request.ts';
 import type { Terms } from '../domain/terms.ts';
@@ -24,45 +24,53 @@ export interface Outcome {
 /** Kinds of alarm that a break-glass grant can have. */
 export const reviewAlarms = ['break-glass-used', 'review-overdue'] as const;
 
+/** What was asked for, what was allowed of it and why, and the devices that are enrolled and locked. */
+export interface Agreed {
+  readonly request: PendingRequest;
+  readonly terms: Terms;
+  readonly decisions: readonly DecisionRecord[];
+  readonly enrolled: ReadonlySet<DeviceId>;
+}
+
 /**
  * Makes the grant of a request whose stages are all passed, and what follows from it: the request is granted, the
- * grant begins or is scheduled, its devices' lists change, and for break-glass people are told.
+ * grant begins or is scheduled, its devices' lists change, and for break-glass people are told. A device that has been
+ * taken out meanwhile is left out.
  */
 export async function makeGrant(
   context: BrokerContext,
   tx: Tx,
   journal: Journal,
-  agreed: { readonly request: PendingRequest; readonly terms: Terms; readonly decisions: readonly DecisionRecord[] },
+  { request, terms, decisions, enrolled }: Agreed,
   now: Date,
 ): Promise<LiveGrant> {
-  const { request, terms } = agreed;
   const span = spanOf(terms, request.startsAt, now);
   const profile = context.policy().profiles.get(request.profile);
   const reviewWithin = profile?.reviewWithin ?? null;
   const dueAt = reviewWithin === null ? null : new Date(span.startsAt.getTime() + reviewWithin * 1000);
-  const asked: LiveGrant = {
+  const devices = terms.devices.filter((device) => enrolled.has(device));
+  if (devices.length === 0) throw new LatchkeyError('conflict', 'none of the devices is enrolled any more');
+  const grant: LiveGrant = {
     id: newId('grant', now.getTime()),
     request: request.id,
     person: request.requester,
     tenant: request.tenant,
     profile: request.profile,
-    devices: terms.devices,
+    devices,
     scopes: terms.scopes,
     ...span,
     review: dueAt && { dueAt, by: null, verdict: null },
     state: span.startsAt > now ? 'scheduled' : 'active',
     ending: null,
   };
-  const enrolled = await insertGrant(tx, asked, terms.duration, asked.state === 'active' ? now : null);
-  if (enrolled.size === 0) throw new LatchkeyError('conflict', 'none of the devices is enrolled any more');
-  const grant = { ...asked, devices: asked.devices.filter((device) => enrolled.has(device)) };
+  insertGrant(tx, grant, terms.duration, grant.state === 'active' ? now : null);
   recordOutcome(tx, request.id, { state: 'granted', grant: grant.id }, now);
   journal.afterCommit(() => context.hints.requestChanged(request.id));
   if (grant.state === 'scheduled') {
     journal.fact(now, grant.tenant, { type: 'grant.scheduled', ...grantTerms(grant) });
     journal.afterCommit(() => context.hints.due(grant.startsAt));
   } else {
-    await beginGrant(context, tx, journal, grant, agreed.decisions, now);
+    await beginGrant(context, tx, journal, grant, decisions, now);
   }
   if (dueAt && profile) await tellOfBreakGlass(tx, journal, grant, profile, now);
   return grant;

@@ -4,7 +4,7 @@ import { teamFor, type Profile } from '../domain/profile.ts';
 import { lapseTime, type PendingRequest, type Stage } from '../domain/request.ts';
 import { decide } from '../policy/index.ts';
 import type { Decision } from '../policy/question.ts';
-import { findDevices, type Device } from '../store/devices.ts';
+import { findDevices, lockEnrolled, type Device } from '../store/devices.ts';
 import { hasOverdueReview } from '../store/grants.ts';
 import { aliasesOf } from '../store/persons.ts';
 import { insertRequest } from '../store/requests.ts';
@@ -44,7 +44,12 @@ export async function requestAccess(
   const profile = context.policy().profiles.get(wish.profile);
   if (!profile) throw invalid('/profile', `there is no profile \`${wish.profile}\``);
   if (!seesAnyDevice(context, caller)) throw refuseStranger(await databaseNow(tx), journal, profile);
-  const [devices, now] = await Promise.all([usableDevices(context, tx, caller, wish.devices), databaseNow(tx)]);
+  const grantsAtOnce = profile.stages.length === 0;
+  const [devices, now, enrolled] = await Promise.all([
+    usableDevices(context, tx, caller, wish.devices),
+    databaseNow(tx),
+    grantsAtOnce ? lockEnrolled(tx, wish.devices) : null,
+  ]);
   checkStart(wish.startsAt, now);
 
   const decisions = await decideUse(context, tx, caller, { action: 'request', profile, devices, wish, now });
@@ -82,11 +87,11 @@ export async function requestAccess(
     decisions: [],
   };
   await submit(tx, journal, request, profile, recorded);
-  if (request.stages.length > 0) {
+  if (!enrolled) {
     journal.afterCommit(() => context.hints.due(request.lapsesAt));
     return { request, made: null };
   }
-  const grant = await makeGrant(context, tx, journal, { request, terms: request, decisions: [] }, now);
+  const grant = await makeGrant(context, tx, journal, { request, terms: request, decisions: [], enrolled }, now);
   return { request: { ...request, state: 'granted', grant: grant.id }, made: { grant, now } };
 }
 

@@ -1,4 +1,4 @@
-import type { DeviceId, PersonId, TenantId } from '../domain/ids.ts';
+import type { DeviceId, PersonId, RequestId, TenantId } from '../domain/ids.ts';
 import { newest, Values } from './listing.ts';
 import { nowSql, present, row, rows, type Runner, type Tx } from './transaction.ts';
 
@@ -55,6 +55,27 @@ export async function findDevices(runner: Runner, ids: readonly DeviceId[]): Pro
 export async function lockDevice(tx: Tx, id: DeviceId): Promise<Device | null> {
   return row<Device>(tx, 'lock-device', `${read} WHERE d.id = $1 FOR NO KEY UPDATE OF d`, [id]);
 }
+
+/** Those of the devices that are enrolled: they stay so until the transaction ends. */
+export async function lockEnrolled(tx: Tx, ids: readonly DeviceId[]): Promise<Set<DeviceId>> {
+  const text = 'SELECT id FROM devices WHERE id = ANY ($1::text[]) AND unenrolled_at IS NULL FOR SHARE';
+  return idsIn(await rows(tx, 'lock-enrolled', text, [ids]));
+}
+
+/** As `lockEnrolled`, of the devices that a request is for; none when it extends a grant. */
+export async function lockEnrolledOf(tx: Tx, request: RequestId): Promise<Set<DeviceId>> {
+  return idsIn(
+    await rows(
+      tx,
+      'lock-enrolled-of',
+      `SELECT id FROM devices WHERE unenrolled_at IS NULL
+         AND id = ANY ((SELECT devices FROM requests WHERE id = $1 AND extends IS NULL)::text[]) FOR SHARE`,
+      [request],
+    ),
+  );
+}
+
+const idsIn = (found: readonly { readonly id: DeviceId }[]): Set<DeviceId> => new Set(found.map(({ id }) => id));
 
 /** Writes a newly enrolled device with its first, empty list of live grants. @returns false when its key was known. */
 export async function insertDevice(

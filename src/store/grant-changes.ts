@@ -1,20 +1,12 @@
 import type { EndedGrant, Ending, LiveGrant, ReviewVerdict } from '../domain/grant.ts';
-import type { DeviceId, GrantId, PersonId } from '../domain/ids.ts';
+import type { GrantId, PersonId } from '../domain/ids.ts';
 import type { Commitment } from '../ledger/events.ts';
 import { bytes } from './listing.ts';
 import { post, rows, type Tx } from './transaction.ts';
 
-/**
- * Writes a new grant and the devices it is good for; `startedAt` says that its beginning is recorded with it.
- * @returns those of the devices that are still enrolled.
- */
-export async function insertGrant(
-  tx: Tx,
-  grant: LiveGrant,
-  duration: number,
-  startedAt: Date | null,
-): Promise<Set<DeviceId>> {
-  const found = await rows<{ device: DeviceId }>(
+/** Writes a new grant and the devices it is good for; `startedAt` says that its beginning is recorded with it. */
+export function insertGrant(tx: Tx, grant: LiveGrant, duration: number, startedAt: Date | null): void {
+  post(
     tx,
     'insert-grant',
     `WITH made AS (
@@ -23,10 +15,7 @@ export async function insertGrant(
        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12)
      )
      INSERT INTO grant_devices (grant_id, device, position, expires_at)
-     SELECT $1, device, position, $9 FROM unnest($11::text[]) WITH ORDINALITY AS of (device, position)
-     JOIN devices d ON d.id = device AND d.unenrolled_at IS NULL
-     FOR SHARE OF d
-     RETURNING device`,
+     SELECT $1, device, position, $9 FROM unnest($11::text[]) WITH ORDINALITY AS of (device, position)`,
     [
       grant.id,
       grant.request,
@@ -42,7 +31,6 @@ export async function insertGrant(
       startedAt,
     ],
   );
-  return new Set(found.map((each) => each.device));
 }
 
 /** Records that a scheduled grant has begun. */

@@ -31,6 +31,41 @@ scenarios((broker) => {
     assert.equal((await ok(broker().call('olu', 'GET', `/v1/devices/${other.id}`))).state, 'enrolled');
   });
 
+  test('an approval is good for those devices that are still enrolled, and for none it is refused', async () => {
+    const [gone, stays] = [await enrol(), await enrol()];
+    const both = await broker().ask('ada', 'remediate', { devices: [gone.id, stays.id] });
+    const one = await broker().ask('ada', 'remediate', { devices: [gone.id] });
+    await ok(remove(gone.id), 204);
+    const { grant } = await ok(decide(broker(), 'chloe', both));
+    assert.deepEqual(grant.devices, [stays.id]);
+    assert.deepEqual((await grantNow(grant.id)).devices, [stays.id]);
+    const [started] = (await broker().events('grant.started')).filter((event) => event.grant === grant.id);
+    assert.deepEqual(started.devices, [stays.id]);
+    const reply = await decide(broker(), 'chloe', one);
+    refused(reply, 409);
+    assert.match(reply.body.detail, /none of the devices is enrolled/);
+    assert.equal((await ok(broker().call('ada', 'GET', `/v1/requests/${one.id}`))).state, 'pending');
+  });
+
+  test('a device that is taken out while it is granted is on no grant that lasts', async () => {
+    for (let turn = 0; turn < 6; turn++) {
+      const device = await enrol();
+      const asked = await broker().ask('ada', 'remediate', { devices: [device.id] });
+      const diagnose = { profile: 'diagnose', devices: [device.id], duration: 'PT10M', reason: 'panel frozen' };
+      const [removed, decided, atOnce] = await Promise.all([
+        remove(device.id),
+        decide(broker(), 'chloe', asked),
+        broker().call('ada', 'POST', '/v1/requests', diagnose),
+      ]);
+      assert.equal(removed.status, 204);
+      assert.ok([200, 409].includes(decided.status), JSON.stringify(decided.body));
+      assert.ok([201, 400, 409].includes(atOnce.status), JSON.stringify(atOnce.body));
+      for (const { body } of [decided, atOnce].filter(({ body: { grant } }) => grant)) {
+        assert.notEqual((await grantNow(body.grant.id)).state, 'active');
+      }
+    }
+  });
+
   test('neither token nor key of a device that is out is good for anything', async () => {
     const device = await enrol();
     await device.signIn();

@@ -17,7 +17,14 @@ import {
   takeReleasesToFollow,
 } from '../../src/store/device-secrets.ts';
 import { forgetStatements } from '../../src/store/device-statements.ts';
-import { findDevices, listDevices, recordErasure, recordUnenrolment } from '../../src/store/devices.ts';
+import {
+  findDevices,
+  lockEnrolled,
+  lockEnrolledOf,
+  listDevices,
+  recordErasure,
+  recordUnenrolment,
+} from '../../src/store/devices.ts';
 import { eraseDisclosuresOf, eraseLateDisclosures } from '../../src/store/disclosures.ts';
 import * as due from '../../src/store/due.ts';
 import * as changes from '../../src/store/grant-changes.ts';
@@ -174,6 +181,8 @@ describe('a statement on the way of a request reads no more than it needs', () =
     await reads(20, (tx) => requests.lockRequest(tx, nth('req', 3)));
     await reads(300, (tx) => grants.findGrants(tx, ids));
     await reads(300, (tx) => findDevices(tx, devices));
+    await reads(300, (tx) => lockEnrolled(tx, devices));
+    await reads(20, (tx) => lockEnrolledOf(tx, nth('req', 3)));
     await reads(2 * sizes.tenants, (tx) => findTenant(tx, 'tenant-50'));
   });
 
