@@ -1,6 +1,5 @@
 import { mkdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { withClient } from '../src/development/postgres-roles.ts';
 import { startTestIssuer, type TestIssuer } from '../test/support/issuer.ts';
 import { insertDevices } from './agents/enrol.ts';
@@ -10,8 +9,9 @@ import { copyLife } from './history/copies.ts';
 import { liveOnce } from './history/life.ts';
 import { brokerConfig, freePort, startBrokerProcess, type BrokerProcess } from './lifecycle/broker-process.ts';
 import { openConnection, type Connection } from './lifecycle/connection.ts';
+import { whileItStands } from './lifecycle/floor-process.ts';
 import { arriveAtRandom } from './lifecycle/load.ts';
-import { anyLifecycle, createSteps, runLifecycle, type Steps } from './lifecycle/steps.ts';
+import { anyLifecycle, createSteps, readKeyIds, runLifecycle, type Steps } from './lifecycle/steps.ts';
 import { makeWorld, type World } from './lifecycle/world.ts';
 import { thisMachine } from './machine.ts';
 import type { BenchOptions } from './main.ts';
@@ -25,8 +25,6 @@ const devices = 10_000;
 const perSecond = 20;
 /** What a life takes on the disk, with the log written ahead of it. */
 const bytesOfLife = 50_000;
-/** Milliseconds before a slice in which nothing is asked of anybody. */
-const turnPause = 300;
 
 /**
  * What years of use cost: lifecycles on a database that has a million behind it, with ten events in the ledger each, against
@@ -56,13 +54,14 @@ export async function benchHistory({ seconds, rounds, history, progress }: Bench
     const found = await measureSize(full.urls.admin);
 
     progress('warming up');
-    for (const side of [empty, full]) await measure(side, [empty, full], 2 * seconds);
+    await measure(empty, full, 2 * seconds);
+    await measure(full, empty, 2 * seconds);
     const others = watchOthers();
     const perRound: Record<'empty' | 'full', readonly number[]>[] = [];
     for (let round = 1; round <= rounds; round++) {
       const times = {
-        empty: await measure(empty, [empty, full], seconds),
-        full: await measure(full, [empty, full], seconds),
+        empty: await measure(empty, full, seconds),
+        full: await measure(full, empty, seconds),
       };
       perRound.push(times);
       progress(
@@ -122,9 +121,7 @@ async function openSide(directory: string, issuer: TestIssuer): Promise<Side> {
     const made = await makeWorld(url, issuer, 1);
     const rooms = await insertDevices(urls.admin, made.tenant, devices, 0);
     const world = { ...made, devices: rooms.map(({ id }) => id) };
-    const jwks = (await (await fetch(`${url}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] };
-    const keyIds = jwks.keys.map(({ kid }) => kid);
-    return { url, urls, broker, world, steps: createSteps(url, world, keyIds), rooms };
+    return { url, urls, broker, world, steps: createSteps(url, world, await readKeyIds(url)), rooms };
   } catch (error) {
     await broker.stop();
     throw error;
@@ -167,14 +164,10 @@ function measureSize(
 }
 
 /** What each whole lifecycle took that began at a random moment, in milliseconds, while the other side stood still. */
-async function measure(side: Side, all: readonly Side[], seconds: number): Promise<readonly number[]> {
-  const resting = all.filter((other) => other !== side);
-  // What it is in the middle of takes no longer than this.
-  await sleep(turnPause);
-  for (const { broker } of resting) broker.signal('SIGSTOP');
+async function measure(side: Side, other: Side, seconds: number): Promise<readonly number[]> {
   const idle: Connection[] = [];
-  try {
-    return await arriveAtRandom<number[]>(
+  const slice = (): Promise<number[]> =>
+    arriveAtRandom<number[]>(
       { perSecond, seconds },
       () => [],
       async (due, into) => {
@@ -184,8 +177,9 @@ async function measure(side: Side, all: readonly Side[], seconds: number): Promi
         idle.push(connection);
       },
     );
+  try {
+    return await whileItStands(other.broker, slice);
   } finally {
     for (const connection of idle) connection.close();
-    for (const { broker } of resting) broker.signal('SIGCONT');
   }
 }

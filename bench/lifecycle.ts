@@ -5,7 +5,7 @@ import { brokerConfig, freePort, startBrokerProcess } from './lifecycle/broker-p
 import { startFloor, takeTurns } from './lifecycle/floor-process.ts';
 import { runClosed, runOpen, type Latencies } from './lifecycle/load.ts';
 import { processorSeconds, residentMegabytes, watchOthers } from './processes.ts';
-import { createSteps } from './lifecycle/steps.ts';
+import { createSteps, readKeyIds } from './lifecycle/steps.ts';
 import { makeWorld } from './lifecycle/world.ts';
 import { thisMachine } from './machine.ts';
 import type { BenchOptions } from './main.ts';
@@ -36,8 +36,7 @@ export async function benchLifecycle(options: BenchOptions): Promise<Report> {
     const { publicUrl } = config;
     progress(`enrolling ${devices} devices`);
     const world = await makeWorld(publicUrl, issuer, devices);
-    const jwks = (await (await fetch(`${publicUrl}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] };
-    const keyIds = jwks.keys.map(({ kid }) => kid);
+    const keyIds = await readKeyIds(publicUrl);
     const steps = createSteps(publicUrl, world, keyIds);
     const databaseUrl = urlsOf(scratch.path).app;
     const floor = await startFloor({ config, databaseUrl, world, keyIds });

@@ -7,7 +7,7 @@ import { makeTables, startWriting } from './ledger.ts';
 import { newCast } from './ledger/lives.ts';
 import { brokerConfig, freePort, startBrokerProcess } from './lifecycle/broker-process.ts';
 import { runClosed } from './lifecycle/load.ts';
-import { createSteps } from './lifecycle/steps.ts';
+import { createSteps, readKeyIds } from './lifecycle/steps.ts';
 import { makeWorld } from './lifecycle/world.ts';
 import { thisMachine } from './machine.ts';
 import type { BenchOptions } from './main.ts';
@@ -84,14 +84,7 @@ async function measureLifecycles(options: BenchOptions): Promise<{ count: number
     undo.push(() => broker.stop());
     progress(`enrolling ${devices} devices`);
     const world = await makeWorld(config.publicUrl, issuer, devices);
-    const jwks = (await (await fetch(`${config.publicUrl}/.well-known/jwks.json`)).json()) as {
-      keys: { kid: string }[];
-    };
-    const steps = createSteps(
-      config.publicUrl,
-      world,
-      jwks.keys.map(({ kid }) => kid),
-    );
+    const steps = createSteps(config.publicUrl, world, await readKeyIds(config.publicUrl));
     const { admin } = urlsOf(scratch.path);
     const live = async (share: number): Promise<Sizes> => {
       await runClosed(config.publicUrl, steps, world, { concurrency, seconds: seconds * share });

@@ -73,18 +73,20 @@ export interface Turns {
  * measured, the other stands still, or it would sequence what is none of its own.
  */
 export function takeTurns(broker: BrokerProcess, floor: Floor): Turns {
-  const turn = async <T>(stands: (signal: NodeJS.Signals) => void, slice: () => Promise<T>): Promise<T> => {
-    // What it is in the middle of takes no longer than this.
-    await sleep(turnPause);
-    stands('SIGSTOP');
-    try {
-      return await slice();
-    } finally {
-      stands('SIGCONT');
-    }
-  };
   return {
-    broker: (slice) => turn((signal) => floor.signal(signal), slice),
-    floor: (slice) => turn((signal) => broker.signal(signal), slice),
+    broker: (slice) => whileItStands(floor, slice),
+    floor: (slice) => whileItStands(broker, slice),
   };
+}
+
+/** Has a process stand still while another is measured. */
+export async function whileItStands<T>(resting: Pick<BrokerProcess, 'signal'>, slice: () => Promise<T>): Promise<T> {
+  // What it is in the middle of takes no longer than this.
+  await sleep(turnPause);
+  resting.signal('SIGSTOP');
+  try {
+    return await slice();
+  } finally {
+    resting.signal('SIGCONT');
+  }
 }

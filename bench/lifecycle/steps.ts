@@ -48,6 +48,12 @@ export interface Granted {
 
 const door = 'https://127.0.0.1:8443/sessions';
 
+/** The `kid`s of a broker's credential keys. */
+export async function readKeyIds(publicUrl: string): Promise<string[]> {
+  const jwks = (await (await fetch(`${publicUrl}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] };
+  return jwks.keys.map(({ kid }) => kid);
+}
+
 /** @param keyIds the `kid`s of the broker's credential keys, as a list of live grants would name them. */
 export function createSteps(publicUrl: string, world: World, keyIds: readonly string[]): Steps {
   const keys = createBrokerKeys({ jwksUri: `${publicUrl}/.well-known/jwks.json` });
