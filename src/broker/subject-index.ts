@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { subjectsOf } from '../ledger/subjects.ts';
 import { findIndexed, indexSubjects, type Spoken } from '../store/ledger-subjects.ts';
 import { readEntries } from '../store/ledger.ts';
@@ -76,6 +76,8 @@ export function openSubjectIndex(pool: Pool, log: { warn(fields: object, message
     const entries = gathered.splice(0);
     if (entries.length === 0) return;
     enqueue(async () => {
+      // To read what they speak of takes milliseconds, in which the next batch would not be begun.
+      await nextTurn();
       if (!(await indexSubjects(pool, spokenIn(entries)))) catchUp();
     });
   };
