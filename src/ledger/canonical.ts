@@ -20,22 +20,29 @@ export function leafBytes(event: LedgerEvent): Buffer {
  * @throws TypeError for what JSON has no form for, and for anything that only looks like data, such as a date or a map.
  */
 export function canonicalJson(value: unknown): string {
-  if (value === null || typeof value === 'boolean') return String(value);
-  // ECMAScript writes numbers and strings as the RFC asks (§3.2.2), once what has no form is out.
-  if (typeof value === 'number' && Number.isFinite(value)) return JSON.stringify(value);
+  // ECMAScript writes strings and numbers as the RFC asks (§3.2.2), once what has no form is out.
   if (typeof value === 'string' && value.isWellFormed()) return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${Array.from(value, canonicalJson).join(',')}]`;
+  if (typeof value === 'number' && Number.isFinite(value)) return JSON.stringify(value);
+  if (value === null || typeof value === 'boolean') return String(value);
+  if (Array.isArray(value)) return canonicalArray(value);
   if (typeof value === 'object' && isPlain(value)) return canonicalObject(value as Readonly<Record<string, unknown>>);
   throw new TypeError('not a JSON value');
 }
 
+function canonicalArray(array: readonly unknown[]): string {
+  let text = '';
+  for (const value of array) text += (text && ',') + canonicalJson(value);
+  return `[${text}]`;
+}
+
 /** Members by their names' UTF-16 code units (§3.2.3), which is how JavaScript compares strings. */
 function canonicalObject(object: Readonly<Record<string, unknown>>): string {
-  const names = Object.keys(object).filter((name) => object[name] !== undefined);
-  return `{${names
-    .sort()
-    .map((name) => `${canonicalJson(name)}:${canonicalJson(object[name])}`)
-    .join(',')}}`;
+  let text = '';
+  for (const name of Object.keys(object).sort()) {
+    const value = object[name];
+    if (value !== undefined) text += `${text && ','}${canonicalJson(name)}:${canonicalJson(value)}`;
+  }
+  return `{${text}}`;
 }
 
 function isPlain(value: object): boolean {
