@@ -34,8 +34,9 @@ const settled = async (): Promise<number> => {
   return performance.now() - began;
 };
 
-/** Waits until it is noted what all entries speak of, and compares. */
+/** Waits until it is noted what all events speak of, and compares. */
 const noted = async (): Promise<void> => {
+  await settled();
   const began = performance.now();
   const behind = 'SELECT FROM ledger_indexed i, ledger_state s WHERE i.size < s.size';
   while ((await broker.sql.query(behind)).rowCount! > 0) {
