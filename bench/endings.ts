@@ -14,6 +14,7 @@ import { thisMachine } from './machine.ts';
 import type { BenchOptions } from './main.ts';
 import { watchOthers } from './processes.ts';
 import { latencyMeasures, othersMeasure, secondsOfRounds, type Report } from './report.ts';
+import { openRounds } from './rounds.ts';
 import { scratchDirectory } from './scratch.ts';
 
 const grants = 100_000;
@@ -49,6 +50,7 @@ interface Round {
  */
 export async function benchEndings({ rounds: wanted, profile, progress }: BenchOptions): Promise<Report> {
   const rounds = Math.min(wanted, mostRounds);
+  const taken = openRounds({ rounds, progress });
   const scratch = scratchDirectory();
   const issuer = await startTestIssuer();
   const config = brokerConfig(scratch.path, await freePort(), issuer.config);
@@ -61,8 +63,7 @@ export async function benchEndings({ rounds: wanted, profile, progress }: BenchO
     const { admin, app } = urlsOf(scratch.path);
     const rooms = await insertDevices(admin, world.tenant, devices, 0);
     const others = watchOthers();
-    const perRound: Round[] = [];
-    for (let round = 1; round <= rounds; round++) {
+    const perRound = await taken.take(async (round): Promise<Round> => {
       const second = Math.ceil((Date.now() + preparation) / 1_000) * 1_000;
       const endings = Array.from({ length: grants }, (_, place) => ({
         id: newId('grant', second - 600_000),
@@ -73,10 +74,11 @@ export async function benchEndings({ rounds: wanted, profile, progress }: BenchO
       await withClient(admin, (client) => writeGrants(client, world.tenant, endings, new Date(second)));
       await settle(admin);
       if (Date.now() > second - 2_000) throw new Error('writing the grants down took longer than they were to last');
-      perRound.push(await watchEndings(config.publicUrl, app, endings, second + 1_000));
-      const { recorded, signed } = perRound.at(-1)!;
+      const watched = await watchEndings(config.publicUrl, app, endings, second + 1_000);
+      const { recorded, signed } = watched;
       progress(`round ${round}: recorded after ${recorded.toFixed(1)} s, in the ledger after ${signed.toFixed(1)} s`);
-    }
+      return watched;
+    });
     const refusals = perRound.map((round) => round.refusals);
     return {
       benchmark: 'endings',
@@ -101,6 +103,7 @@ export async function benchEndings({ rounds: wanted, profile, progress }: BenchO
         },
         { name: 'credentials asked for', value: refusals.flat().length, unit: '', digits: 0 },
         ...latencyMeasures('a refusal meanwhile', refusals),
+        ...taken.measures(),
         ...othersMeasure(others()),
       ],
     };

@@ -17,6 +17,7 @@ import { thisMachine } from './machine.ts';
 import type { BenchOptions } from './main.ts';
 import { watchOthers } from './processes.ts';
 import { latencyMeasures, othersMeasure, type Report } from './report.ts';
+import { openRounds } from './rounds.ts';
 import { scratchDirectory } from './scratch.ts';
 import { median, quantile, range } from './statistics.ts';
 
@@ -30,7 +31,8 @@ const bytesOfLife = 50_000;
  * What years of use cost: lifecycles on a database that has a million behind it, with ten events in the ledger each, against
  * the same on an empty one. Each has a broker and a PostgreSQL of its own; who is not measured stands still.
  */
-export async function benchHistory({ seconds, rounds, history, progress }: BenchOptions): Promise<Report> {
+export async function benchHistory(options: BenchOptions): Promise<Report> {
+  const { seconds, rounds, history, progress } = options;
   const scratch = scratchDirectory();
   const issuer = await startTestIssuer();
   const undo: (() => Promise<void> | void)[] = [() => scratch.remove(), () => issuer.stop()];
@@ -57,17 +59,17 @@ export async function benchHistory({ seconds, rounds, history, progress }: Bench
     await measure(empty, full, 2 * seconds);
     await measure(full, empty, 2 * seconds);
     const others = watchOthers();
-    const perRound: Record<'empty' | 'full', readonly number[]>[] = [];
-    for (let round = 1; round <= rounds; round++) {
+    const taken = openRounds(options);
+    const perRound = await taken.take(async (round) => {
       const times = {
         empty: await measure(empty, full, seconds),
         full: await measure(full, empty, seconds),
       };
-      perRound.push(times);
       progress(
         `round ${round}: p50 ${quantile(times.empty, 0.5).toFixed(1)}, ${quantile(times.full, 0.5).toFixed(1)} ms`,
       );
-    }
+      return times;
+    });
     const ratios = perRound.map((times) => quantile(times.full, 0.5) / quantile(times.empty, 0.5));
     return {
       benchmark: 'history',
@@ -93,6 +95,7 @@ export async function benchHistory({ seconds, rounds, history, progress }: Bench
           range: range(ratios),
           bar: { atMost: 1.2 },
         },
+        ...taken.measures(),
         ...othersMeasure(others()),
       ],
     };

@@ -12,6 +12,7 @@ import { thisMachine } from './machine.ts';
 import type { BenchOptions } from './main.ts';
 import { processorSeconds, watchOthers } from './processes.ts';
 import { latencyMeasures, othersMeasure, type Measure, type Report } from './report.ts';
+import { openRounds } from './rounds.ts';
 import { scratchDirectory } from './scratch.ts';
 import { median, quantile, range } from './statistics.ts';
 
@@ -26,7 +27,8 @@ const wakingUp = 2;
  * The ledger under writers that append through the product’s journal, each event in a batch that waits for its
  * checkpoint, against the same events in a plain table; then verified and proved at its full length.
  */
-export async function benchLedger({ seconds, rounds, entries, progress }: BenchOptions): Promise<Report> {
+export async function benchLedger(options: BenchOptions): Promise<Report> {
+  const { seconds, rounds, entries, progress } = options;
   const scratch = scratchDirectory();
   const undo: (() => Promise<void> | void)[] = [() => scratch.remove()];
   try {
@@ -48,28 +50,25 @@ export async function benchLedger({ seconds, rounds, entries, progress }: BenchO
 
     // Sixteen connections make their plans and are given their memory before anything is counted.
     await broker.run('append', { seconds: wakingUp });
-    const perRound: Round[] = [];
-    for (let round = 1; round <= rounds; round++) {
+    const taken = openRounds(options);
+    const perRound = await taken.take(async (round): Promise<Round> => {
       const used = postgresSeconds(broker.pid);
       const { perSecond, times, processor } = await broker.run('append', { seconds });
       const usedAfter = postgresSeconds(broker.pid);
       const plain = await broker.run('insert', { seconds });
-      perRound.push({
+      const lag = quantile(times!, 0.99);
+      progress(`round ${round}: ${perSecond!.toFixed(0)} events/s, p99 to checkpoint ${lag.toFixed(0)} ms`);
+      return {
         append: perSecond!,
         lags: times!,
         plain: plain.perSecond!,
         broker: processor!,
         postgres: used === null || usedAfter === null ? null : (usedAfter - used) / (perSecond! * seconds),
-      });
-      const lag = quantile(times!, 0.99);
-      progress(`round ${round}: ${perSecond!.toFixed(0)} events/s, p99 to checkpoint ${lag.toFixed(0)} ms`);
-    }
+      };
+    });
     const half = median(perRound.map(({ append }) => append)) / 2;
     progress(`receipts, while ${half.toFixed(0)} events a second are written`);
-    const receipts: (readonly number[])[] = [];
-    for (let round = 1; round <= rounds; round++) {
-      receipts.push((await broker.run('receipts', { seconds, perSecond: half })).times!);
-    }
+    const receipts = await taken.take(async () => (await broker.run('receipts', { seconds, perSecond: half })).times!);
 
     progress(`filling the ledger to ${entries.toLocaleString('en-GB')} entries`);
     const filled = await broker.run('fill', { ...filling, size: entries });
@@ -90,6 +89,7 @@ export async function benchLedger({ seconds, rounds, entries, progress }: BenchO
         ...latencyMeasures('receipt, at half that load', receipts),
         ...verifyMeasures(verifiedSmall, verified),
         ...latencyMeasures('proof of a random entry', [proofs]),
+        ...taken.measures(),
         ...othersMeasure(others()),
       ],
     };

@@ -10,6 +10,7 @@ import { makeWorld } from './lifecycle/world.ts';
 import { thisMachine } from './machine.ts';
 import type { BenchOptions } from './main.ts';
 import { othersMeasure, type Measure, type Report } from './report.ts';
+import { openRounds } from './rounds.ts';
 import { scratchDirectory } from './scratch.ts';
 import { median, quantile, range } from './statistics.ts';
 
@@ -48,27 +49,25 @@ export async function benchLifecycle(options: BenchOptions): Promise<Report> {
     await take.broker(() => runClosed(publicUrl, steps, world, { concurrency, seconds: 2 * seconds }));
     await take.floor(() => floor.run({ concurrency, seconds }));
     const others = watchOthers();
-    const perRound: Round[] = [];
-    for (let round = 1; round <= rounds; round++) {
+    const taken = openRounds(options);
+    const perRound = await taken.take(async (round): Promise<Round> => {
       const used = [usage(broker.pid, floor.pid)];
       const ofBroker = await take.broker(() => runClosed(publicUrl, steps, world, { concurrency, seconds }));
       used.push(usage(broker.pid, floor.pid));
       const ofFloor = await take.floor(() => floor.run({ concurrency, seconds }));
       used.push(usage(broker.pid, floor.pid));
       const processor = costs(used, ofBroker * seconds, ofFloor * seconds);
-      perRound.push({ broker: ofBroker, floor: ofFloor, processor });
       progress(`round ${round}: broker ${ofBroker.toFixed(0)}/s, floor ${ofFloor.toFixed(0)}/s`);
-    }
+      return { broker: ofBroker, floor: ofFloor, processor };
+    });
     const perSecond = median(perRound.map((each) => each.broker)) / 2;
     progress(`half of that, ${perSecond.toFixed(0)} a second, arriving at random`);
-    const slices: Latencies[] = [];
-    const bare: Latencies[] = [];
-    for (let round = 1; round <= rounds; round++) {
-      slices.push(await take.broker(() => runOpen(publicUrl, steps, world, { perSecond, seconds })));
-      const [ask, decide] = [quantile(slices.at(-1)!.ask, 0.99), quantile(slices.at(-1)!.decide, 0.99)];
+    const slices = await taken.take(async (round): Promise<Record<'broker' | 'bare', Latencies>> => {
+      const ofBroker = await take.broker(() => runOpen(publicUrl, steps, world, { perSecond, seconds }));
+      const [ask, decide] = [quantile(ofBroker.ask, 0.99), quantile(ofBroker.decide, 0.99)];
       progress(`round ${round}: p99 of ask ${ask.toFixed(1)} ms, of decide ${decide.toFixed(1)} ms`);
-      bare.push(await take.floor(() => floor.runOpen({ perSecond, seconds })));
-    }
+      return { broker: ofBroker, bare: await take.floor(() => floor.runOpen({ perSecond, seconds })) };
+    });
     return {
       benchmark: 'lifecycle',
       machine: thisMachine(await postgresVersion(databaseUrl)),
@@ -81,9 +80,10 @@ export async function benchLifecycle(options: BenchOptions): Promise<Report> {
       },
       measures: [
         ...throughput(perRound),
-        ...latencies(slices),
-        ...bareLatencies(bare),
+        ...latencies(slices.map(({ broker }) => broker)),
+        ...bareLatencies(slices.map(({ bare }) => bare)),
         ...idle,
+        ...taken.measures(),
         ...othersMeasure(others()),
       ],
     };

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { benchAgents } from './agents.ts';
+import { useInstalledPostgres } from './database.ts';
 import { benchEndings } from './endings.ts';
 import { benchHistory } from './history.ts';
 import { benchLedger } from './ledger.ts';
@@ -83,6 +84,7 @@ async function run(args: readonly string[]): Promise<number> {
     console.error(usage);
     return values.help ? 0 : 2;
   }
+  useInstalledPostgres();
   const progress = (message: string): void => console.error(`  ${message}`);
   const reports: Report[] = [];
   for (const name of positionals.length > 0 ? positionals : Object.keys(benchmarks)) {

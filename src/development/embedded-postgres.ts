@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { serverAccount } from './postgres-account.ts';
-import { prepareBinaries } from './postgres-binaries.ts';
+import { prepareBinaries, type Binaries } from './postgres-binaries.ts';
 import { initialise } from './postgres-initdb.ts';
 import { stopOrphan } from './postgres-orphan.ts';
 import { startOnFreePort } from './postgres-port.ts';
@@ -62,6 +62,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
       writeSuperuserUrl(directory, superuserUrlOf(secrets, 0));
       await initialise(directory, binaries, run, secrets.superuser);
     }
+    requireSameMajor(data, binaries);
 
     const settings = settingsFor(options.durable ?? true);
     const wanted = options.port ?? secrets.port;
@@ -86,6 +87,16 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     await stop();
     throw error;
   }
+}
+
+/** PostgreSQL would refuse it as well, but only in its log. */
+function requireSameMajor(data: string, { postgres, major }: Binaries): void {
+  const made = Number.parseInt(readFileSync(join(data, 'PG_VERSION'), 'utf8'), 10);
+  if (made === major) return;
+  throw new Error(
+    `the database in \`${data}\` is one of PostgreSQL ${made}, and \`${postgres}\` is of ${major}: ` +
+      `have \`LATCHKEY_POSTGRES\` name a folder with programs of ${made}, or put the database aside`,
+  );
 }
 
 function superuserUrlOf(secrets: Secrets, port: number): string {

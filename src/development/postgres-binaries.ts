@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import {
+  accessSync,
   chmodSync,
   constants,
   copyFileSync,
@@ -13,13 +15,15 @@ import {
   symlinkSync,
 } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Where PostgreSQL's programs are, and a folder beside them that any account can enter and only we can write to. */
+/** Where PostgreSQL's programs are, and a folder that any account can enter and only we can write to. */
 export interface Binaries {
   readonly initdb: string;
   readonly postgres: string;
+  /** Of PostgreSQL, such as 18: databases of one cannot be opened by another. */
+  readonly major: number;
   readonly cache: string;
 }
 
@@ -31,13 +35,33 @@ interface Package {
 /**
  * Copies PostgreSQL's programs once per version out of the installed package, complete with the links that its install
  * script would make. In place they may lie where the server's account cannot enter, or where nothing may be written.
+ * Where `LATCHKEY_POSTGRES` names a folder, the programs in it are run instead, as they are.
  */
 export function prepareBinaries(): Binaries {
-  const source = installedPackage();
   const cache = ownCache();
+  const named = process.env.LATCHKEY_POSTGRES;
+  if (named) return { ...programsIn(resolve(named)), cache };
+  const source = installedPackage();
   const target = join(cache, `postgres-${source.label}`);
   if (!existsSync(target)) copyWhole(source.native, cache, target);
-  return { initdb: join(target, 'bin', 'initdb'), postgres: join(target, 'bin', 'postgres'), cache };
+  return { ...programsIn(join(target, 'bin')), cache };
+}
+
+/** What the SQL is written for. */
+const oldestMajor = 15;
+
+function programsIn(folder: string): Omit<Binaries, 'cache'> {
+  const [initdb, postgres] = ['initdb', 'postgres'].map((name) => join(folder, name)) as [string, string];
+  let said: string;
+  try {
+    accessSync(initdb, constants.X_OK);
+    said = execFileSync(postgres, ['--version'], { encoding: 'utf8' });
+  } catch (cause) {
+    throw new Error(`found no \`initdb\` and \`postgres\` that can be run in \`${folder}\``, { cause });
+  }
+  const major = Number(/ (\d+)/.exec(said)?.[1]);
+  if (!(major >= oldestMajor)) throw new Error(`PostgreSQL ${oldestMajor} or later is needed, not ${said.trim()}`);
+  return { initdb, postgres, major };
 }
 
 function installedPackage(): Package {
@@ -54,8 +78,8 @@ function installedPackage(): Package {
 }
 
 /**
- * INVARIANT: programs are run only from a folder that we own and nobody else can write to, so that another account of
- * the machine cannot put its own in their place, not even in a shared temporary folder.
+ * INVARIANT: programs of the package are run only from a folder that we own and nobody else can write to, so that another
+ * account of the machine cannot put its own in their place, not even in a shared temporary folder.
  */
 function ownCache(): string {
   const uid = process.geteuid?.() ?? 0;

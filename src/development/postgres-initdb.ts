@@ -31,8 +31,7 @@ export async function initialise(
       '--auth=scram-sha-256',
       '--encoding=UTF8',
       '--locale=C',
-      '--locale-provider=builtin',
-      '--builtin-locale=C.UTF-8',
+      ...(binaries.major >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : ['--lc-ctype=C.UTF-8']),
       '--data-checksums',
       // A new segment of the log is made while everybody waits: four short waits in the place of each long one.
       '--wal-segsize=4',

@@ -56,6 +56,21 @@ test('the URLs are for the owner alone, and each signs in as its role', async ()
   }
 });
 
+test('a database of another major version is left alone, and it is said what it needs', async () => {
+  const version = join(data, 'PG_VERSION');
+  const made = readFileSync(version, 'utf8');
+  writeFileSync(version, '16\n');
+  try {
+    await assert.rejects(
+      start(),
+      /is one of PostgreSQL 16, .* is of \d+: have `LATCHKEY_POSTGRES` name a folder .* of 16/,
+    );
+  } finally {
+    writeFileSync(version, made);
+  }
+  await (await start()).stop();
+});
+
 test('it listens on loopback TCP alone, keeps checksums, and waits for the disk before it says committed', async () => {
   const server = await start();
   try {

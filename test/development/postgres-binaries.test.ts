@@ -9,9 +9,10 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { parsePasswd } from '../../src/development/postgres-account.ts';
 import { makeOwn, prepareBinaries } from '../../src/development/postgres-binaries.ts';
@@ -28,6 +29,41 @@ test('the programs lie where every account can run them and only we can change t
     assert.equal(statSync(path).uid, uid);
   }
   assert.equal(makeOwn(cache, uid), null);
+});
+
+/** While `LATCHKEY_POSTGRES` names the folder. */
+function naming<T>(named: string, work: () => T): T {
+  const before = process.env.LATCHKEY_POSTGRES;
+  process.env.LATCHKEY_POSTGRES = named;
+  try {
+    return work();
+  } finally {
+    if (before === undefined) delete process.env.LATCHKEY_POSTGRES;
+    else process.env.LATCHKEY_POSTGRES = before;
+  }
+}
+
+test('programs of another PostgreSQL are run where they are, if it is new enough', () => {
+  const own = prepareBinaries();
+  const other = join(folder, 'other');
+  symlinkSync(dirname(own.postgres), other);
+  assert.deepEqual(naming(other, prepareBinaries), {
+    ...own,
+    initdb: join(other, 'initdb'),
+    postgres: join(other, 'postgres'),
+  });
+  assert.deepEqual(naming('', prepareBinaries), own);
+});
+
+test('a folder without PostgreSQL, or with one that is too old, is named and refused', () => {
+  const old = join(folder, 'old');
+  assert.throws(() => naming(old, prepareBinaries), { message: /^found no `initdb` and `postgres` .* in `.*old`$/ });
+  mkdirSync(old);
+  writeFileSync(join(old, 'initdb'), '#!/bin/sh\n', { mode: 0o755 });
+  writeFileSync(join(old, 'postgres'), '#!/bin/sh\necho "postgres (PostgreSQL) 14.9"\n', { mode: 0o755 });
+  assert.throws(() => naming(old, prepareBinaries), {
+    message: 'PostgreSQL 15 or later is needed, not postgres (PostgreSQL) 14.9',
+  });
 });
 
 test('a folder for programs is made readable for all, even under a strict umask', () => {
