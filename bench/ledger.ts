@@ -68,7 +68,16 @@ export async function benchLedger(options: BenchOptions): Promise<Report> {
     });
     const half = median(perRound.map(({ append }) => append)) / 2;
     progress(`receipts, while ${half.toFixed(0)} events a second are written`);
-    const receipts = await taken.take(async () => (await broker.run('receipts', { seconds, perSecond: half })).times!);
+    const receiptsAfter = async (before: () => Promise<unknown>): Promise<(readonly number[])[]> =>
+      taken.take(async () => {
+        await before();
+        return (await broker.run('receipts', { seconds, perSecond: half })).times!;
+      });
+    const receipts = await receiptsAfter(async () => {});
+    // From then on, each page that is changed is written into the log whole, once.
+    const checkpoint = (): Promise<unknown> =>
+      withClient(postgres.superuserUrl, (client) => client.query('CHECKPOINT'));
+    const receiptsOverCheckpoints = await receiptsAfter(checkpoint);
 
     progress(`filling the ledger to ${entries.toLocaleString('en-GB')} entries`);
     const filled = await broker.run('fill', { ...filling, size: entries });
@@ -87,6 +96,7 @@ export async function benchLedger(options: BenchOptions): Promise<Report> {
       measures: [
         ...writingMeasures(perRound),
         ...latencyMeasures('receipt, at half that load', receipts),
+        ...latencyMeasures('receipt, at half that load, after a database’s checkpoint', receiptsOverCheckpoints),
         ...verifyMeasures(verifiedSmall, verified),
         ...latencyMeasures('proof of a random entry', [proofs]),
         ...taken.measures(),
