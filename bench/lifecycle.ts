@@ -58,15 +58,14 @@ export async function benchLifecycle(options: BenchOptions): Promise<Report> {
       used.push(usage(broker.pid, floor.pid));
       const processor = costs(used, ofBroker * seconds, ofFloor * seconds);
       progress(`round ${round}: broker ${ofBroker.toFixed(0)}/s, floor ${ofFloor.toFixed(0)}/s`);
-      return { broker: ofBroker, floor: ofFloor, processor };
-    });
-    const perSecond = median(perRound.map((each) => each.broker)) / 2;
-    progress(`half of that, ${perSecond.toFixed(0)} a second, arriving at random`);
-    const slices = await taken.take(async (round): Promise<Record<'broker' | 'bare', Latencies>> => {
-      const ofBroker = await take.broker(() => runOpen(publicUrl, steps, world, { perSecond, seconds }));
-      const [ask, decide] = [quantile(ofBroker.ask, 0.99), quantile(ofBroker.decide, 0.99)];
-      progress(`round ${round}: p99 of ask ${ask.toFixed(1)} ms, of decide ${decide.toFixed(1)} ms`);
-      return { broker: ofBroker, bare: await take.floor(() => floor.runOpen({ perSecond, seconds })) };
+      const rate = { perSecond: ofBroker / 2, seconds };
+      const latencies = await take.broker(() => runOpen(publicUrl, steps, world, rate));
+      const [ask, decide] = [quantile(latencies.ask, 0.99), quantile(latencies.decide, 0.99)];
+      progress(
+        `  half of that, arriving at random: p99 of ask ${ask.toFixed(1)} ms, of decide ${decide.toFixed(1)} ms`,
+      );
+      const bare = await take.floor(() => floor.runOpen(rate));
+      return { broker: ofBroker, floor: ofFloor, processor, latencies, bare };
     });
     return {
       benchmark: 'lifecycle',
@@ -80,8 +79,8 @@ export async function benchLifecycle(options: BenchOptions): Promise<Report> {
       },
       measures: [
         ...throughput(perRound),
-        ...latencies(slices.map(({ broker }) => broker)),
-        ...bareLatencies(slices.map(({ bare }) => bare)),
+        ...latencyMeasures(perRound.map(({ latencies }) => latencies)),
+        ...bareLatencies(perRound.map(({ bare }) => bare)),
         ...idle,
         ...taken.measures(),
         ...othersMeasure(others()),
@@ -97,6 +96,9 @@ interface Round {
   readonly broker: number;
   readonly floor: number;
   readonly processor: Costs | null;
+  /** At half of what the broker did in this round: the machine may be quicker or slower in the next. */
+  readonly latencies: Latencies;
+  readonly bare: Latencies;
 }
 
 /** Seconds of processor used so far. */
@@ -181,7 +183,7 @@ function processorTime(perRound: readonly Round[]): Measure[] {
 
 const worst = { ask: 25, decide: 25, mint: 100 } as const;
 
-function latencies(slices: readonly Record<keyof typeof worst, readonly number[]>[]): Measure[] {
+function latencyMeasures(slices: readonly Latencies[]): Measure[] {
   return (['ask', 'decide', 'mint'] as const).flatMap((step) => {
     const all = slices.flatMap((slice) => slice[step]);
     const name = step === 'mint' ? 'credential' : step;
