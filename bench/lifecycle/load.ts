@@ -36,8 +36,11 @@ export interface Latencies {
 /** How long a person takes between two steps, in milliseconds. */
 export const pause = 250;
 
-/** Seconds that lifecycles arrive before any is counted: who has stood still while another was measured is awake then. */
-const wakingUp = 1;
+/**
+ * Seconds that lifecycles arrive before any is counted: who has stood still while another was measured is awake then, and what
+ * the database does after a rush (statistics, and each connection's plans made anew) is done.
+ */
+const wakingUp = 3;
 
 /**
  * Calls `begin` at random moments (a Poisson process) with the moment that was meant, however long what it begins takes,
