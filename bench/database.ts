@@ -1,5 +1,6 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { oldestMajor } from '../src/development/postgres-binaries.ts';
 import { withClient } from '../src/development/postgres-roles.ts';
 
 /** Of the embedded database of a broker that was started in that directory. */
@@ -13,7 +14,9 @@ export function urlsOf(directory: string): Record<'admin' | 'app' | 'auditor', s
  */
 export function useInstalledPostgres(): void {
   const versionIn = (folder: string): number => Number(/(\d+)\/bin$/.exec(folder)?.[1]);
-  const found = globSync(['/usr/lib/postgresql/*/bin', '/usr/pgsql-*/bin']).filter((folder) => versionIn(folder) >= 15);
+  const found = globSync(['/usr/lib/postgresql/*/bin', '/usr/pgsql-*/bin']).filter(
+    (folder) => versionIn(folder) >= oldestMajor,
+  );
   process.env.LATCHKEY_POSTGRES ??= found.toSorted((a, b) => versionIn(a) - versionIn(b)).at(-1) ?? '';
 }
 

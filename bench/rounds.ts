@@ -33,8 +33,8 @@ export function openRounds(
   const counted: number[] = [];
   let setAside = 0;
   return {
-    async take(measure) {
-      const tried: { readonly result: Awaited<ReturnType<typeof measure>>; readonly withheld: number | null }[] = [];
+    async take<T>(measure: (round: number) => Promise<T>) {
+      const tried: { readonly result: T; readonly withheld: number | null }[] = [];
       const isCalm = ({ withheld }: (typeof tried)[number]): boolean => (withheld ?? 0) <= tolerable;
       while (tried.filter(isCalm).length < rounds && tried.length < 2 * rounds) {
         const before = now();
@@ -50,9 +50,9 @@ export function openRounds(
     },
     measures() {
       if (counted.length === 0) return [];
-      const most = Math.max(...counted);
+      const [least, most] = range(counted);
       return [
-        { name: 'processors withheld by the host, at most', value: most, unit: '%', digits: 1, range: range(counted) },
+        { name: 'processors withheld by the host, at most', value: most, unit: '%', digits: 1, range: [least, most] },
         { name: 'rounds set aside, since it withheld more', value: setAside, unit: '', digits: 0 },
       ];
     },

@@ -48,14 +48,15 @@ export function prepareBinaries(): Binaries {
 }
 
 /** What the SQL is written for. */
-const oldestMajor = 15;
+export const oldestMajor = 15;
 
 function programsIn(folder: string): Omit<Binaries, 'cache'> {
   const [initdb, postgres] = ['initdb', 'postgres'].map((name) => join(folder, name)) as [string, string];
   let said: string;
   try {
     accessSync(initdb, constants.X_OK);
-    said = execFileSync(postgres, ['--version'], { encoding: 'utf8' });
+    // Without our environment, as all that is run of PostgreSQL: there may be secrets in it.
+    said = execFileSync(postgres, ['--version'], { encoding: 'utf8', env: {} });
   } catch (cause) {
     throw new Error(`found no \`initdb\` and \`postgres\` that can be run in \`${folder}\``, { cause });
   }

@@ -44,7 +44,7 @@ function naming<T>(named: string, work: () => T): T {
 }
 
 test('programs of another PostgreSQL are run where they are, if it is new enough', () => {
-  const own = prepareBinaries();
+  const own = naming('', prepareBinaries);
   const other = join(folder, 'other');
   symlinkSync(dirname(own.postgres), other);
   assert.deepEqual(naming(other, prepareBinaries), {
@@ -52,7 +52,14 @@ test('programs of another PostgreSQL are run where they are, if it is new enough
     initdb: join(other, 'initdb'),
     postgres: join(other, 'postgres'),
   });
-  assert.deepEqual(naming('', prepareBinaries), own);
+});
+
+test('programs of another PostgreSQL are asked for their version without our environment', () => {
+  const curious = join(folder, 'curious');
+  mkdirSync(curious);
+  writeFileSync(join(curious, 'initdb'), '#!/bin/sh\n', { mode: 0o755 });
+  writeFileSync(join(curious, 'postgres'), '#!/bin/sh\necho "postgres 14 $LATCHKEY_POSTGRES"\n', { mode: 0o755 });
+  assert.throws(() => naming(curious, prepareBinaries), { message: /not postgres 14$/ });
 });
 
 test('a folder without PostgreSQL, or with one that is too old, is named and refused', () => {
