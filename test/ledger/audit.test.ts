@@ -300,6 +300,36 @@ test('two persons who are known for one human are one', () => {
   assert.deepEqual([offence?.index, /who asked/.test(offence?.message ?? '')], [2, true]);
 });
 
+test('of credentials issued long ago a session is counted, of those since then it is held against its credential', () => {
+  const forgetting = 110_001;
+  const inMilliseconds = (since: number) => ({
+    seconds: 30 + since / 1_000,
+    jti: made('credential', 30 + since / 1_000),
+  });
+  const started = ({ jti: credentialId }: { jti: string }, session: string): Event =>
+    event(200, 'session.started', device, { ...states('session.started', { credentialId, session }), session });
+  const issued = ({ seconds, jti }: { seconds: number; jti: string }): Event => {
+    const second = start / 1_000 + Math.floor(seconds);
+    return { ...story.issued!, id: made('event', seconds), at: iso(seconds), jti, iat: second, nbf: second };
+  };
+  const audit = createAudit();
+  for (const name of ['submitted', 'lead', 'privacy', 'started']) audit.entry(bytesOf(story[name]!));
+  const all = Array.from({ length: forgetting }, (_, since) => inMilliseconds(since));
+  for (const each of all) audit.entry(bytesOf(issued(each)));
+  const sessions = Array.from({ length: 4 }, () => made('session', 200));
+  audit.entry(bytesOf(started(all.at(-1)!, sessions[0]!)));
+  audit.entry(bytesOf(started(all.at(-100_000)!, sessions[1]!)));
+  assert.deepEqual(audit.finish(), { unknownTypes: 0, lateSessions: 0 });
+  audit.entry(bytesOf(started(all[0]!, sessions[2]!)));
+  assert.deepEqual(audit.finish(), { unknownTypes: 0, lateSessions: 1 });
+  const { size } = audit;
+  audit.entry(bytesOf(started(inMilliseconds(forgetting), sessions[3]!)));
+  assert.throws(
+    () => audit.finish(),
+    (error: Error) => error instanceof Offence && error.index === size && /no credential/.test(error.message),
+  );
+});
+
 test('an event of a type that is not known is counted, and its form is checked', () => {
   const audit = createAudit();
   audit.entry(bytesOf(event(0, 'weather.changed', broker, { rain: true })));

@@ -1,10 +1,12 @@
+import { hash } from 'node:crypto';
 import { isOlder, type EventOf } from './events.ts';
 import { claimsOf, saysOtherwise } from './statements.ts';
 
 type Statement = EventOf<'session.started' | 'session.refused' | 'session.ended' | 'action.performed'>;
 
-/** How many credentials are remembered, for the sessions that may come of them. */
+/** How many credentials are remembered at least, for the sessions that may come of them; they are forgotten by the stretch. */
 const remembered = 100_000;
+const stretch = 10_000;
 const alarm = 'unknown-credential';
 
 /**
@@ -13,19 +15,14 @@ const alarm = 'unknown-credential';
  * is remembered is counted and let pass.
  */
 export class Sessions {
-  readonly #issued = new Set<string>();
-  #newestForgotten = '';
+  readonly #issued = new Remembered();
   /** Sessions without a credential, by the entry that states them, until their alarm is found. */
   readonly #unsettled = new Map<string, number>();
   readonly #alarmed = new Set<string>();
   #passed = 0;
 
   issued({ jti, credential, grant, device, person }: EventOf<'credential.issued'>): void {
-    this.#issued.add(keyOf(jti, credential, grant, device, person));
-    if (this.#issued.size <= remembered) return;
-    const [oldest] = this.#issued;
-    this.#issued.delete(oldest!);
-    this.#newestForgotten = oldest!;
+    this.#issued.add(jti, digestOf(jti, credential, grant, device, person));
   }
 
   /** @returns what does not hold of a device's statement, or null. */
@@ -34,9 +31,9 @@ export class Sessions {
     if (wrong) return wrong;
     if (event.type !== 'session.started' || event.session === null) return null;
     const { credentialId, credential, person } = claimsOf(event.statement) as Readonly<Record<string, string>>;
-    if (this.#issued.has(keyOf(credentialId, credential, event.grant ?? '', event.device, person))) return null;
+    if (this.#issued.has(digestOf(credentialId, credential, event.grant ?? '', event.device, person))) return null;
     if (this.#alarmed.has(event.session)) return null;
-    if (this.#newestForgotten && !isOlder(this.#newestForgotten, String(credentialId))) this.#passed++;
+    if (this.#issued.isForgotten(String(credentialId))) this.#passed++;
     else if (!this.#unsettled.has(event.session)) this.#unsettled.set(event.session, index);
     return null;
   }
@@ -60,6 +57,35 @@ export class Sessions {
   }
 }
 
-function keyOf(jti: unknown, credential: unknown, grant: string, device: string, person: unknown): string {
-  return `${String(jti)} ${String(credential)} ${grant} ${device} ${String(person)}`;
+/** The credentials of the last while, by digests: a quarter of the memory that the words themselves would take. */
+class Remembered {
+  readonly #stretches: { readonly digests: Set<string>; newest: string }[] = [];
+  #newestForgotten = '';
+
+  add(id: string, digest: string): void {
+    if ((this.#stretches.at(-1)?.digests.size ?? stretch) >= stretch) this.#begin();
+    const last = this.#stretches.at(-1)!;
+    last.digests.add(digest);
+    last.newest = id;
+  }
+
+  #begin(): void {
+    this.#stretches.push({ digests: new Set(), newest: '' });
+    if (this.#stretches.length * stretch <= remembered + stretch) return;
+    this.#newestForgotten = this.#stretches.shift()!.newest;
+  }
+
+  has(digest: string): boolean {
+    return this.#stretches.some(({ digests }) => digests.has(digest));
+  }
+
+  /** True when one with this id would not be remembered any more. */
+  isForgotten(id: string): boolean {
+    return this.#newestForgotten !== '' && !isOlder(this.#newestForgotten, id);
+  }
+}
+
+function digestOf(jti: unknown, credential: unknown, grant: string, device: string, person: unknown): string {
+  const words = `${String(jti)} ${String(credential)} ${grant} ${device} ${String(person)}`;
+  return hash('sha256', words, 'buffer').toString('latin1');
 }
