@@ -4,7 +4,10 @@ import type { ServedKeys } from './served-keys.ts';
 export interface LedgerSource {
   /** The signed checkpoint that everything is held against; null when nothing was ever signed. */
   readonly checkpoint: string | null;
-  /** The bytes of entries from `from` up to, not including, `to`, in order and in batches; null stands for one that is gone. */
+  /**
+   * The bytes of entries from `from` up to, not including, `to`, in order and in batches; null stands for one that is
+   * gone. The bytes of a batch are good until the next is asked for.
+   */
   entries(from: number, to: number): AsyncIterable<readonly (Uint8Array | null)[]>;
   /** The first hashes of a tile, `width` of them or fewer when it has no more; null when it is not there. Absent where there are no tiles. */
   readonly tile?: (level: number, index: number, width: number) => Promise<Uint8Array | null>;

@@ -1,38 +1,17 @@
 import type { ClientBase, Connection, Submittable } from 'pg';
 
-/**
- * The rows of a query by way of `COPY … TO STDOUT (FORMAT binary)`: each a list of its columns' bytes as PostgreSQL
- * sends them, null where there is nothing. Bulk data comes without the detour over hexadecimal text that ordinary
- * answers take. The statement is sent as it is: it may hold no value that was not made here.
- */
-export async function copyOut(client: ClientBase, select: string): Promise<(Buffer | null)[][]> {
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  client.query(new CopyOut(`COPY (${select}) TO STDOUT (FORMAT binary)`, resolve, reject));
-  return rowsOf(await promise);
-}
-
 const firstRoom = 1_048_576;
 
-/** A query as the driver runs it: it calls these methods as the server's messages come. */
-class CopyOut implements Submittable {
-  readonly #text: string;
-  readonly #done: (bytes: Buffer) => void;
-  readonly #failed: (error: Error) => void;
+/** The rows of an answer, as they came. The memory of one is used again for the next that is put there. */
+export class CopiedRows {
   #bytes = Buffer.allocUnsafe(firstRoom);
   #length = 0;
 
-  constructor(text: string, done: (bytes: Buffer) => void, failed: (error: Error) => void) {
-    this.#text = text;
-    this.#done = done;
-    this.#failed = failed;
+  clear(): void {
+    this.#length = 0;
   }
 
-  submit(connection: Connection): void {
-    connection.query(this.#text);
-  }
-
-  /** The driver uses the chunk's memory again for what comes next, so it is copied. */
-  handleCopyData({ chunk }: { readonly chunk: Buffer }): void {
+  add(chunk: Buffer): void {
     const length = this.#length + chunk.length;
     if (length > this.#bytes.length) {
       const larger = Buffer.allocUnsafe(2 * length);
@@ -43,13 +22,54 @@ class CopyOut implements Submittable {
     this.#length = length;
   }
 
+  /** Each a list of its columns' bytes as PostgreSQL sends them, in place; null where there is nothing. */
+  list(): (Buffer | null)[][] {
+    return rowsOf(this.#bytes.subarray(0, this.#length));
+  }
+}
+
+/**
+ * Has a query's rows by way of `COPY … TO STDOUT (FORMAT binary)`: bulk data comes without the detour over hexadecimal
+ * text that ordinary answers take. The statement is sent as it is: it may hold no value that was not made here.
+ * @param rows where they are put, in place of what is there.
+ */
+export function copyOut(client: ClientBase, select: string, rows: CopiedRows): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  rows.clear();
+  client.query(new CopyOut(`COPY (${select}) TO STDOUT (FORMAT binary)`, rows, resolve, reject));
+  return promise;
+}
+
+/** A query as the driver runs it: it calls these methods as the server's messages come. */
+class CopyOut implements Submittable {
+  readonly #text: string;
+  readonly #rows: CopiedRows;
+  readonly #done: () => void;
+  readonly #failed: (error: Error) => void;
+
+  constructor(text: string, rows: CopiedRows, done: () => void, failed: (error: Error) => void) {
+    this.#text = text;
+    this.#rows = rows;
+    this.#done = done;
+    this.#failed = failed;
+  }
+
+  submit(connection: Connection): void {
+    connection.query(this.#text);
+  }
+
+  /** The driver uses the chunk's memory again for what comes next, so it is copied. */
+  handleCopyData({ chunk }: { readonly chunk: Buffer }): void {
+    this.#rows.add(chunk);
+  }
+
   /** Also when the connection is lost; of a query that failed, the driver says no more. */
   handleError(error: Error): void {
     this.#failed(error);
   }
 
   handleReadyForQuery(): void {
-    this.#done(this.#bytes.subarray(0, this.#length));
+    this.#done();
   }
 
   handleCommandComplete(): void {}
@@ -60,8 +80,7 @@ const headerLength = signature.length + 8;
 
 /** Takes the bytes of a binary copy apart (PostgreSQL, "COPY", Binary Format). */
 function rowsOf(bytes: Buffer): (Buffer | null)[][] {
-  if (bytes.compare(signature, 0, signature.length, 0, signature.length) !== 0)
-    throw new Error('the database sent no binary copy');
+  if (!bytes.subarray(0, signature.length).equals(signature)) throw new Error('the database sent no binary copy');
   const rows: (Buffer | null)[][] = [];
   let at = headerLength + bytes.readInt32BE(signature.length + 4);
   for (let columns = bytes.readInt16BE(at); columns >= 0; columns = bytes.readInt16BE(at)) {

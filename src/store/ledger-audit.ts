@@ -3,7 +3,7 @@ import type { Leftovers, LedgerSource } from '../ledger/audit-source.ts';
 import { keySteps, servedKeys, type ServedKeys } from '../ledger/served-keys.ts';
 import { hashLength } from '../ledger/merkle.ts';
 import { rangesBetween, readAhead } from '../ledger/read-ahead.ts';
-import { copyOut } from './copy-out.ts';
+import { CopiedRows, copyOut } from './copy-out.ts';
 
 const batch = 1_024;
 const batchesAhead = 4;
@@ -31,8 +31,7 @@ export async function openLedgerDatabase(url: string): Promise<LedgerSource> {
     const state = await tiles.query<{ checkpoint: string | null }>('SELECT checkpoint FROM ledger_state');
     return {
       checkpoint: state.rows[0]?.checkpoint ?? null,
-      entries: (from, to) =>
-        readAhead(rangesBetween(from, to, batch), batchesAhead, (range) => forEntries(() => read(entries, range))),
+      entries: (from, to) => readBatches(from, to, (range, rows) => forEntries(() => read(entries, range, rows))),
       tile: tileReader((wanted) => forTiles(() => readTiles(tiles, wanted))),
       keys: () => forTiles(() => readKeys(tiles)),
       leftovers: async () => findLeftovers(await open()),
@@ -71,14 +70,39 @@ async function connect(url: string): Promise<Client> {
   return client;
 }
 
-async function read(client: Client, [from, to]: readonly [number, number]): Promise<(Uint8Array | null)[]> {
-  const rows = await copyOut(
+type Range = readonly [from: number, to: number];
+
+/** All that lie between, in batches: of each the memory is used again once the next is asked for. */
+async function* readBatches(
+  from: number,
+  to: number,
+  read: (range: Range, rows: CopiedRows) => Promise<void>,
+): AsyncGenerator<(Uint8Array | null)[], void, undefined> {
+  const free: CopiedRows[] = [];
+  const load = async (range: Range): Promise<readonly [Range, CopiedRows]> => {
+    const rows = free.pop() ?? new CopiedRows();
+    await read(range, rows);
+    return [range, rows];
+  };
+  for await (const [range, rows] of readAhead(rangesBetween(from, to, batch), batchesAhead, load)) {
+    // Taken apart no sooner than they are needed: ten thousand objects that wait would outlive a sweep or two.
+    yield entriesOf(range, rows);
+    free.push(rows);
+  }
+}
+
+function read(client: Client, [from, to]: Range, rows: CopiedRows): Promise<void> {
+  return copyOut(
     client,
     `SELECT e.position, a.bytes FROM ledger_entries e LEFT JOIN audit_events a ON a.id = e.event AND a.at = e.at
      WHERE e.position >= ${from} AND e.position < ${to}`,
+    rows,
   );
+}
+
+function entriesOf([from, to]: Range, rows: CopiedRows): (Uint8Array | null)[] {
   const entries: (Uint8Array | null)[] = Array.from({ length: to - from }, () => null);
-  for (const [position, bytes] of rows) entries[Number(position!.readBigInt64BE()) - from] = bytes!;
+  for (const [position, bytes] of rows.list()) entries[Number(position!.readBigInt64BE()) - from] = bytes!;
   return entries;
 }
 
