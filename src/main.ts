@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import type { Io, ServerCommand } from './cli/main.ts';
 import type { Config } from './config.ts';
-import { holdYoungHeap } from './memory.ts';
+import { boundHeap, holdYoungHeap } from './memory.ts';
 import { configUsage, exitCodes, runAgent, runWitness, untilToldToStop } from './programs.ts';
 
 /** Runs `work` with the configuration that the arguments name. Exits 2 when it cannot be used (contract §1, §2). */
@@ -118,6 +118,8 @@ async function policy(argv: readonly string[]): Promise<number> {
 }
 
 async function ledger(argv: readonly string[]): Promise<number> {
+  // However long a ledger is, little of it is looked at at once.
+  boundHeap();
   const [what, ...rest] = argv;
   if (what === 'replay') return replay(rest);
   if (what === 'watch') {

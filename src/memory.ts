@@ -20,15 +20,18 @@ const growth = { small: 100, large: 30 };
  */
 export function holdYoungHeap(): () => void {
   letYoungHeapDouble(false);
+  return boundHeap;
+}
+
+/** Has what is garbage be swept before it takes several times the memory of what is in use. */
+export function boundHeap(): void {
   const look = (): void => {
     letYoungHeapDouble(sizeOfYoungHeap() < youngEnough);
     const { used_heap_size: used } = getHeapStatistics();
     setFlagsFromString(`--heap-growing-percent=${used > large ? growth.large : growth.small}`);
   };
-  return () => {
-    look();
-    setInterval(look, lookEvery).unref();
-  };
+  look();
+  setInterval(look, lookEvery).unref();
 }
 
 function letYoungHeapDouble(may: boolean): void {
