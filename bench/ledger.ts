@@ -88,7 +88,7 @@ export async function benchLedger(options: BenchOptions): Promise<Report> {
 
     progress(`filling the ledger to ${entries.toLocaleString('en-GB')} entries`);
     const filled = await broker.run('fill', { ...filling, size: entries });
-    progress(`filled at ${filled.perSecond!.toFixed(0)} events/s; verifying`);
+    progress(`verifying ${filled.size!.toLocaleString('en-GB')} entries`);
     await settle(postgres.adminUrl);
     const verified = await verify(filled.size!);
     const proofs = (await broker.run('proofs', {})).times!;

@@ -118,8 +118,8 @@ async function policy(argv: readonly string[]): Promise<number> {
 }
 
 async function ledger(argv: readonly string[]): Promise<number> {
-  // However long a ledger is, little of it is looked at at once.
-  boundHeap();
+  // However long a ledger is, little of it is looked at at once; and nobody waits for an answer while it is swept.
+  boundHeap(30);
   const [what, ...rest] = argv;
   if (what === 'replay') return replay(rest);
   if (what === 'watch') {

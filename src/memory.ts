@@ -20,15 +20,18 @@ const growth = { small: 100, large: 30 };
  */
 export function holdYoungHeap(): () => void {
   letYoungHeapDouble(false);
-  return boundHeap;
+  return () => boundHeap(growth.small);
 }
 
-/** Has what is garbage be swept before it takes several times the memory of what is in use. */
-export function boundHeap(): void {
+/**
+ * Has what is garbage be swept before it takes several times the memory of what is in use.
+ * @param percent how much a small heap may grow between sweeps.
+ */
+export function boundHeap(percent: number): void {
   const look = (): void => {
     letYoungHeapDouble(sizeOfYoungHeap() < youngEnough);
     const { used_heap_size: used } = getHeapStatistics();
-    setFlagsFromString(`--heap-growing-percent=${used > large ? growth.large : growth.small}`);
+    setFlagsFromString(`--heap-growing-percent=${used > large ? growth.large : percent}`);
   };
   look();
   setInterval(look, lookEvery).unref();
