@@ -121,7 +121,7 @@ async function writeGrants(client: Client, tenant: TenantId, endings: readonly E
       `WITH given AS (
          SELECT grt, req, person, device, $6::timestamptz + place * interval '1 second' / $7 AS ends
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS of (grt, req, person, device, n),
-           LATERAL (SELECT $8 + n - 1 AS place)
+           LATERAL (SELECT $8 + n - 1) AS at (place)
        ), asked AS (
          INSERT INTO requests (id, state, requester, tenant, profile, devices, scopes, data_classes, duration, longest,
            longest_total, stages, reason, created_at, lapses_at, decided_at, grant_id, policy_digest)
