@@ -1,25 +1,14 @@
-import { fork, type ChildProcess } from 'node:child_process';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../src/development/embedded-postgres.ts';
 import { withClient } from '../src/development/postgres-roles.ts';
-import { migrate } from '../src/store/migrate.ts';
-import { postgresVersion, settle } from './database.ts';
-import type { Answer, Order, Start } from './ledger/broker.ts';
-import { newCast, type Cast } from './ledger/lives.ts';
+import { settle } from './database.ts';
 import { runVerify, type VerifyRun } from './ledger/verify-run.ts';
+import { batch, filling, withWriting, writers, type WritableLedger } from './ledger/writing.ts';
 import { thisMachine } from './machine.ts';
 import type { BenchOptions } from './main.ts';
 import { processorSeconds, watchOthers } from './processes.ts';
 import { latencyMeasures, othersMeasure, type Measure, type Report } from './report.ts';
 import { openRounds } from './rounds.ts';
-import { scratchDirectory } from './scratch.ts';
 import { median, quantile, range } from './statistics.ts';
 
-const writers = 16;
-/** Events of a transaction. */
-const batch = 64;
-const filling = { writers: 4, batch: 500 };
 /** Seconds of writing that are not counted. */
 const wakingUp = 2;
 
@@ -27,88 +16,78 @@ const wakingUp = 2;
  * The ledger under writers that append through the product’s journal, each event in a batch that waits for its
  * checkpoint, against the same events in a plain table; then verified and proved at its full length.
  */
-export async function benchLedger(options: BenchOptions): Promise<Report> {
+export function benchLedger(options: BenchOptions): Promise<Report> {
+  return withWriting(options.progress, (ledger) => measureLedger(options, ledger));
+}
+
+async function measureLedger(options: BenchOptions, { postgres, version, broker }: WritableLedger): Promise<Report> {
   const { seconds, rounds, entries, progress } = options;
-  const scratch = scratchDirectory();
-  const undo: (() => Promise<void> | void)[] = [() => scratch.remove()];
-  try {
-    progress('making a database');
-    const postgres = await startEmbeddedPostgres({ directory: join(scratch.path, 'postgres') });
-    undo.push(() => postgres.stop());
-    const cast = newCast(Date.now());
-    const version = await makeTables(postgres, cast);
-    const broker = await startWriting({ url: postgres.appUrl, directory: scratch.path, cast });
-    undo.push(() => broker.stop());
-    const others = watchOthers();
+  const others = watchOthers();
 
-    const quarter = Math.ceil(entries / 4);
-    progress(`filling the ledger to ${quarter.toLocaleString('en-GB')} entries`);
-    const few = await broker.run('fill', { ...filling, size: quarter });
-    await settle(postgres.adminUrl);
-    const verify = async (size: number): Promise<VerifyRun[]> => {
-      const runs: VerifyRun[] = [];
-      for (let time = 0; time < 3; time++) {
-        runs.push(await runVerify(postgres.auditorUrl, broker.vkey, size));
-        progress(`verified in ${runs.at(-1)!.seconds.toFixed(1)} s, ${runs.at(-1)!.peak.toFixed(0)} MB`);
-      }
-      return runs;
-    };
-    const verifiedSmall = await verify(few.size!);
+  const quarter = Math.ceil(entries / 4);
+  progress(`filling the ledger to ${quarter.toLocaleString('en-GB')} entries`);
+  const few = await broker.run('fill', { ...filling, size: quarter });
+  await settle(postgres.adminUrl);
+  const verify = async (size: number): Promise<VerifyRun[]> => {
+    const runs: VerifyRun[] = [];
+    for (let time = 0; time < 3; time++) {
+      runs.push(await runVerify(postgres.auditorUrl, broker.vkey, size));
+      progress(`verified in ${runs.at(-1)!.seconds.toFixed(1)} s, ${runs.at(-1)!.peak.toFixed(0)} MB`);
+    }
+    return runs;
+  };
+  const verifiedSmall = await verify(few.size!);
 
-    // Sixteen connections make their plans and are given their memory before anything is counted.
-    await broker.run('append', { seconds: wakingUp });
-    const taken = openRounds(options);
-    const perRound = await taken.take(async (round): Promise<Round> => {
-      const used = postgresSeconds(broker.pid);
-      const { perSecond, times, processor } = await broker.run('append', { seconds });
-      const usedAfter = postgresSeconds(broker.pid);
-      const plain = await broker.run('insert', { seconds });
-      const lag = quantile(times!, 0.99);
-      progress(`round ${round}: ${perSecond!.toFixed(0)} events/s, p99 to checkpoint ${lag.toFixed(0)} ms`);
-      return {
-        append: perSecond!,
-        lags: times!,
-        plain: plain.perSecond!,
-        broker: processor!,
-        postgres: used === null || usedAfter === null ? null : (usedAfter - used) / (perSecond! * seconds),
-      };
-    });
-    const half = median(perRound.map(({ append }) => append)) / 2;
-    progress(`receipts, while ${half.toFixed(0)} events a second are written`);
-    const receiptsAfter = async (before: () => Promise<unknown>): Promise<(readonly number[])[]> =>
-      taken.take(async () => {
-        await before();
-        return (await broker.run('receipts', { seconds, perSecond: half })).times!;
-      });
-    const receipts = await receiptsAfter(async () => {});
-    // From then on, each page that is changed is written into the log whole, once.
-    const checkpoint = (): Promise<unknown> =>
-      withClient(postgres.superuserUrl, (client) => client.query('CHECKPOINT'));
-    const receiptsOverCheckpoints = await receiptsAfter(checkpoint);
-
-    progress(`filling the ledger to ${entries.toLocaleString('en-GB')} entries`);
-    const filled = await broker.run('fill', { ...filling, size: entries });
-    progress(`verifying ${filled.size!.toLocaleString('en-GB')} entries`);
-    await settle(postgres.adminUrl);
-    const verified = await verify(filled.size!);
-    const proofs = (await broker.run('proofs', {})).times!;
+  // Sixteen connections make their plans and are given their memory before anything is counted.
+  await broker.run('append', { seconds: wakingUp });
+  const taken = openRounds(options);
+  const perRound = await taken.take(async (round): Promise<Round> => {
+    const used = postgresSeconds(broker.pid);
+    const { perSecond, times, processor } = await broker.run('append', { seconds });
+    const usedAfter = postgresSeconds(broker.pid);
+    const plain = await broker.run('insert', { seconds });
+    const lag = quantile(times!, 0.99);
+    progress(`round ${round}: ${perSecond!.toFixed(0)} events/s, p99 to checkpoint ${lag.toFixed(0)} ms`);
     return {
-      benchmark: 'ledger',
-      machine: thisMachine(version),
-      setting: { rounds, 'seconds each': seconds, writers, 'events a transaction': batch, entries },
-      measures: [
-        ...writingMeasures(perRound),
-        ...latencyMeasures('receipt, at half that load', receipts),
-        ...latencyMeasures('receipt, at half that load, after a database’s checkpoint', receiptsOverCheckpoints),
-        ...verifyMeasures(verifiedSmall, verified),
-        ...latencyMeasures('proof of a random entry', [proofs]),
-        ...taken.measures(),
-        ...othersMeasure(others()),
-      ],
+      append: perSecond!,
+      lags: times!,
+      plain: plain.perSecond!,
+      broker: processor!,
+      postgres: used === null || usedAfter === null ? null : (usedAfter - used) / (perSecond! * seconds),
     };
-  } finally {
-    for (const step of undo.toReversed()) await step();
-  }
+  });
+  const half = median(perRound.map(({ append }) => append)) / 2;
+  progress(`receipts, while ${half.toFixed(0)} events a second are written`);
+  const receiptsAfter = async (before: () => Promise<unknown>): Promise<(readonly number[])[]> =>
+    taken.take(async () => {
+      await before();
+      return (await broker.run('receipts', { seconds, perSecond: half })).times!;
+    });
+  const receipts = await receiptsAfter(async () => {});
+  // From then on, each page that is changed is written into the log whole, once.
+  const checkpoint = (): Promise<unknown> => withClient(postgres.superuserUrl, (client) => client.query('CHECKPOINT'));
+  const receiptsOverCheckpoints = await receiptsAfter(checkpoint);
+
+  progress(`filling the ledger to ${entries.toLocaleString('en-GB')} entries`);
+  const filled = await broker.run('fill', { ...filling, size: entries });
+  progress(`verifying ${filled.size!.toLocaleString('en-GB')} entries`);
+  await settle(postgres.adminUrl);
+  const verified = await verify(filled.size!);
+  const proofs = (await broker.run('proofs', {})).times!;
+  return {
+    benchmark: 'ledger',
+    machine: thisMachine(version),
+    setting: { rounds, 'seconds each': seconds, writers, 'events a transaction': batch, entries },
+    measures: [
+      ...writingMeasures(perRound),
+      ...latencyMeasures('receipt, at half that load', receipts),
+      ...latencyMeasures('receipt, at half that load, after a database’s checkpoint', receiptsOverCheckpoints),
+      ...verifyMeasures(verifiedSmall, verified),
+      ...latencyMeasures('proof of a random entry', [proofs]),
+      ...taken.measures(),
+      ...othersMeasure(others()),
+    ],
+  };
 }
 
 interface Round {
@@ -179,58 +158,4 @@ function verifyMeasures(small: readonly VerifyRun[], runs: readonly VerifyRun[])
     { name: 'its memory at most', value: median(peaks), unit: 'MB', digits: 0, range: range(peaks) },
     { name: 'that memory against a quarter of the entries', value: flat, unit: '', digits: 2, bar: { atMost: 1.2 } },
   ];
-}
-
-/** As much of a broker as writes history, in a process of its own. */
-export interface Writing {
-  readonly pid: number;
-  readonly vkey: string;
-  run(what: Order['what'], more: Partial<Order>): Promise<Answer>;
-  stop(): Promise<void>;
-}
-
-export async function startWriting(start: Start): Promise<Writing> {
-  const child = fork(fileURLToPath(new URL('ledger/broker.ts', import.meta.url)));
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  child.send(start);
-  const { vkey } = await nextAnswer(child);
-  return {
-    pid: child.pid!,
-    vkey: vkey!,
-    run(what, more) {
-      const order: Order = { what, seconds: 0, writers, batch, perSecond: 0, size: 0, ...more };
-      child.send(order);
-      return nextAnswer(child);
-    },
-    async stop() {
-      if (child.connected) child.disconnect();
-      await ended;
-    },
-  };
-}
-
-function nextAnswer(child: ChildProcess): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const ended = (code: number | null): void => reject(new Error(`the writing process ended with ${code}`));
-    child.once('exit', ended);
-    child.once('message', (message) => {
-      child.off('exit', ended);
-      resolve(message as Answer);
-    });
-  });
-}
-
-/** Migrates, and makes what is beside the product: the persons that events are about, and a plain table. */
-export async function makeTables(postgres: EmbeddedPostgres, cast: Cast): Promise<string> {
-  await migrate(postgres.adminUrl);
-  await withClient(postgres.adminUrl, async (client) => {
-    await client.query('CREATE TABLE plain_events (id text PRIMARY KEY, event text NOT NULL)');
-    await client.query('GRANT INSERT ON plain_events TO latchkey_app');
-    await client.query(
-      `INSERT INTO persons (id, issuer, subject, claims_at)
-       SELECT id, 'https://login.example', id, now() FROM unnest($1::text[]) AS of (id)`,
-      [[...cast.engineers, ...cast.leads]],
-    );
-  });
-  return postgresVersion(postgres.adminUrl);
 }

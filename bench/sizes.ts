@@ -1,10 +1,7 @@
-import { join } from 'node:path';
-import { startEmbeddedPostgres } from '../src/development/embedded-postgres.ts';
 import { withClient } from '../src/development/postgres-roles.ts';
 import { startTestIssuer } from '../test/support/issuer.ts';
 import { settle, urlsOf } from './database.ts';
-import { makeTables, startWriting } from './ledger.ts';
-import { newCast } from './ledger/lives.ts';
+import { filling, withWriting, type WritableLedger } from './ledger/writing.ts';
 import { brokerConfig, freePort, startBrokerProcess } from './lifecycle/broker-process.ts';
 import { runClosed } from './lifecycle/load.ts';
 import { createSteps, readKeyIds } from './lifecycle/steps.ts';
@@ -17,7 +14,6 @@ import { scratchDirectory } from './scratch.ts';
 /** Devices of the lifecycles, and entries at the most: more make nothing about a row different. */
 const devices = 100;
 const mostEntries = 400_000;
-const filling = { writers: 4, batch: 500 };
 /** What is forgotten by itself, and so grows with the pace and not with the years. */
 const passing = new Set(['ledger_inbox', 'used_proofs', 'idempotent_answers', 'enrolment_codes']);
 
@@ -27,7 +23,8 @@ const passing = new Set(['ledger_inbox', 'used_proofs', 'idempotent_answers', 'e
  */
 export async function benchSizes(options: BenchOptions): Promise<Report> {
   const entries = Math.min(options.entries, mostEntries);
-  const ofEntries = await measureEntries(entries, options.progress);
+  const { progress } = options;
+  const ofEntries = await withWriting(progress, (ledger) => measureEntries(entries, progress, ledger));
   const ofLifecycles = await measureLifecycles(options);
   return {
     benchmark: 'sizes',
@@ -40,37 +37,25 @@ export async function benchSizes(options: BenchOptions): Promise<Report> {
 async function measureEntries(
   entries: number,
   progress: BenchOptions['progress'],
+  { postgres, version, broker }: WritableLedger,
 ): Promise<{ readonly version: string; readonly measures: Measure[] }> {
-  const scratch = scratchDirectory();
-  const undo: (() => Promise<void> | void)[] = [() => scratch.remove()];
-  try {
-    progress('making a database');
-    const postgres = await startEmbeddedPostgres({ directory: join(scratch.path, 'postgres') });
-    undo.push(() => postgres.stop());
-    const cast = newCast(Date.now());
-    const version = await makeTables(postgres, cast);
-    const broker = await startWriting({ url: postgres.appUrl, directory: scratch.path, cast });
-    undo.push(() => broker.stop());
-    const fillTo = async (size: number): Promise<Sizes> => {
-      progress(`filling the ledger to ${size.toLocaleString('en-GB')} entries`);
-      await broker.run('fill', { ...filling, size });
-      await settle(postgres.adminUrl);
-      return readSizes(postgres.adminUrl);
-    };
-    const grown = difference(await fillTo(Math.ceil(entries / 4)), await fillTo(entries));
-    const each = (name: string): Measure[] => measuresOf(`an entry: ${name}`, grown, name, grown.entries);
-    return {
-      version,
-      measures: [
-        bytes('an entry: its own bytes', grown.bytes / grown.entries),
-        ...['audit_events', 'ledger_entries', 'ledger_subjects', 'ledger_tiles'].flatMap(each),
-        { name: 'an entry: rows of ledger_subjects', value: grown.subjects / grown.entries, unit: '', digits: 2 },
-        bytes('an entry: log written ahead (WAL)', grown.wal / grown.entries),
-      ],
-    };
-  } finally {
-    for (const step of undo.toReversed()) await step();
-  }
+  const fillTo = async (size: number): Promise<Sizes> => {
+    progress(`filling the ledger to ${size.toLocaleString('en-GB')} entries`);
+    await broker.run('fill', { ...filling, size });
+    await settle(postgres.adminUrl);
+    return readSizes(postgres.adminUrl);
+  };
+  const grown = difference(await fillTo(Math.ceil(entries / 4)), await fillTo(entries));
+  const each = (name: string): Measure[] => measuresOf(`an entry: ${name}`, grown, name, grown.entries);
+  return {
+    version,
+    measures: [
+      bytes('an entry: its own bytes', grown.bytes / grown.entries),
+      ...['audit_events', 'ledger_entries', 'ledger_subjects', 'ledger_tiles'].flatMap(each),
+      { name: 'an entry: rows of ledger_subjects', value: grown.subjects / grown.entries, unit: '', digits: 2 },
+      bytes('an entry: log written ahead (WAL)', grown.wal / grown.entries),
+    ],
+  };
 }
 
 async function measureLifecycles(options: BenchOptions): Promise<{ count: number; measures: Measure[] }> {
