@@ -9,6 +9,7 @@ import { insertDevices } from './agents/enrol.ts';
 import { startFleet } from './agents/fleet.ts';
 import { measureCutOff, measureIdle, measureMoving, measureRestart, measureRevoking } from './agents/phases.ts';
 import { sessions, settle, type Stage } from './agents/stage.ts';
+import { postgresVersion } from './database.ts';
 import { freePort } from './lifecycle/broker-process.ts';
 import { makeWorld } from './lifecycle/world.ts';
 import { thisMachine } from './machine.ts';
@@ -49,7 +50,7 @@ export async function benchAgents(options: BenchOptions): Promise<Report> {
     for (const size of agents) measures.push(...(await runSize(stage, postgres, size, size === agents.at(-1))));
     return {
       benchmark: 'agents',
-      machine: thisMachine(),
+      machine: thisMachine(await postgresVersion(postgres.adminUrl)),
       setting: { agents: agents.join(' and '), brokers: count, sessions },
       measures: [...measures, ...othersMeasure(others())],
     };
