@@ -18,6 +18,7 @@ const more = made('request', 60);
 const grant = made('grant', 20);
 const jti = made('credential', 30);
 const session = made('session', 31);
+const otherGrant = made('grant', 21);
 const hash = 'a'.repeat(43);
 const decision = { policy: 'sha256:0', policies: ['team'], inputs: hash };
 const scopes = ['device.inspect', 'usb.reset'];
@@ -139,7 +140,8 @@ test('a whole life holds', () => {
   assert.deepEqual(audit.finish(), { unknownTypes: 0, lateSessions: 0 });
 });
 
-const offences: readonly [what: string, events: readonly Event[], index: number, reason: RegExp][] = [
+type Offending = readonly [what: string, events: readonly Event[], index: number, reason: RegExp];
+const offences: readonly Offending[] = [
   ['a grant without one of its stages', told({ privacy: null }), at('started') - 1, /stage `privacy` .* 0 of 1/],
   ['a grant without its request', told({ submitted: null, lead: null, privacy: null }), 0, /is not open/],
   ['an approval by who asked', told({ lead: { actor: person(ada) } }), at('lead'), /approved by who asked/],
@@ -186,6 +188,22 @@ const offences: readonly [what: string, events: readonly Event[], index: number,
   ['a credential of another moment', told({ issued: { iat: start / 1_000 } }), at('issued'), /not issued when it says/],
   ['a credential after the end', told({}, { ...story.issued!, at: iso(95) }), places.length, /is not live/],
   ['a session without its credential', told({ issued: null }), at('session') - 1, /has no credential/],
+  ...Object.entries({
+    'with the id of another credential': states('session.started', { credentialId: made('credential', 31) }),
+    'with the bytes of another credential': states('session.started', { credential: 'b'.repeat(43) }),
+    'of another person': states('session.started', { person: zed }),
+    'of another grant': { ...states('session.started', { grant: otherGrant }), grant: otherGrant },
+    'on another device': {
+      ...states('session.started', { iss: lobby }),
+      actor: { kind: 'device', id: lobby },
+      device: lobby,
+    },
+  }).map(([what, change]): Offending => [
+    `a session ${what} than was issued`,
+    told({ session: change }),
+    at('session'),
+    /has no credential/,
+  ]),
   [
     'a session of another device’s',
     told({ session: { actor: { kind: 'device', id: lobby } } }),
